@@ -1,0 +1,1 @@
+"""The language: its exact distribution, its symbols, its verifier, its data sets."""

@@ -1,0 +1,96 @@
+"""Text <-> symbol ids.
+
+An expression is a `bytes` object of symbol ids, one byte a symbol, without `<eos>`: `len` counts symbols,
+equality and hashing are Python's, and a batch is a list. The text form is Python's own, one space around
+binary operators and none inside brackets: `(True and (not False))`.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+EOS, OPEN, CLOSE, AND, OR, NOT, TRUE, FALSE = range(8)
+WORDS = ("<eos>", "(", ")", "and", "or", "not", "True", "False")
+VOCAB_SIZE = len(WORDS)
+UNKNOWN = VOCAB_SIZE  # what the text reader makes of any other word; no model can write it
+
+_SPACE, _BRACKET, _WORD = range(3)
+_CHAR_CLASS = np.full(256, _WORD, np.uint8)
+_CHAR_CLASS[[c for c in range(128) if chr(c).isspace()]] = _SPACE
+_CHAR_CLASS[[ord("("), ord(")")]] = _BRACKET
+_LONGEST_WORD = max(len(word) for word in WORDS[AND:])
+
+
+def _word_keys(bytes_NK: np.ndarray, length_N: np.ndarray) -> np.ndarray:
+    """Packs the first `length` bytes of each row into one integer, so that words compare as numbers."""
+    K = bytes_NK.shape[1]
+    kept_NK = np.where(np.arange(K) < length_N[:, None], bytes_NK, 0).astype(np.int64)
+    return (kept_NK << (8 * np.arange(K))).sum(axis=1)
+
+
+def encode(lines: Sequence[str]) -> list[bytes]:
+    """Reads one expression a line. Any white space separates; a word outside the vocabulary is `UNKNOWN`."""
+    if not lines:
+        return []
+    text = "\n".join(lines)
+    if not text.isascii():
+        text = re.sub(r"[^\S\n]", " ", text)
+    raw = np.frombuffer(text.encode("utf-8", "surrogateescape") + b"\n", np.uint8)
+    kind = _CHAR_CLASS[raw]
+    in_word = kind == _WORD
+    word_start = in_word & ~np.concatenate([[False], in_word[:-1]])
+    word_end = in_word & ~np.concatenate([in_word[1:], [False]])
+
+    start_W = np.flatnonzero(word_start)
+    length_W = np.flatnonzero(word_end) - start_W + 1
+    gather = np.minimum(start_W[:, None] + np.arange(_LONGEST_WORD), len(raw) - 1)
+    key_W = _word_keys(raw[gather], np.minimum(length_W, _LONGEST_WORD))
+    symbol_W = np.full(len(start_W), UNKNOWN, np.uint8)
+    for symbol in range(AND, VOCAB_SIZE):
+        word = WORDS[symbol].encode()
+        key = int.from_bytes(word, "little")
+        symbol_W[(key_W == key) & (length_W == len(word))] = symbol
+
+    symbol_at = np.zeros(len(raw), np.uint8)  # the symbol that starts at each character, if any
+    symbol_at[start_W] = symbol_W
+    symbol_at[raw == ord("(")] = OPEN
+    symbol_at[raw == ord(")")] = CLOSE
+    starts = np.flatnonzero(symbol_at)
+    flat = symbol_at[starts].tobytes()
+    ends = np.searchsorted(starts, np.flatnonzero(raw == ord("\n"))).tolist()
+    return [flat[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def decode(expressions: Sequence[bytes]) -> list[str]:
+    """Writes each expression in the text form; any sequence of symbols reads back as itself."""
+    if not expressions:
+        return []
+    words = ["\n", *WORDS[1:]]
+    flat = b"\0".join(expressions)
+    text = " ".join([words[symbol] for symbol in flat])
+    text = text.replace("( ", "(").replace(" )", ")").replace(" \n", "\n").replace("\n ", "\n")
+    return text.split("\n")
+
+
+def pad(expressions: Sequence[bytes], length: int | None = None) -> np.ndarray:
+    """Stacks expressions as uint8 ids_NL, filled up with `<eos>` to `length` (default: the longest)."""
+    length = max(map(len, expressions), default=0) if length is None else length
+    ids_NL = np.zeros((len(expressions), length), np.uint8)
+    length_N = lengths(expressions)
+    ids_NL[np.arange(length) < length_N[:, None]] = np.frombuffer(b"".join(expressions), np.uint8)
+    return ids_NL
+
+
+def unpad(ids_NL: np.ndarray) -> list[bytes]:
+    """Cuts every row before its first `<eos>`; a row without one is taken whole."""
+    N, L = ids_NL.shape
+    ended_NL = ids_NL == EOS
+    length_N = np.where(ended_NL.any(axis=1), ended_NL.argmax(axis=1), L) if L else np.zeros(N, int)
+    flat = np.ascontiguousarray(ids_NL, np.uint8).tobytes()
+    return [flat[i * L : i * L + n] for i, n in enumerate(length_N.tolist())]
+
+
+def lengths(expressions: Sequence[bytes]) -> np.ndarray:
+    """Number of symbols of each expression, int64_N."""
+    return np.fromiter(map(len, expressions), np.int64, len(expressions))
