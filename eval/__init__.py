@@ -1,0 +1,1 @@
+"""Measures of samples, models and runs; the run's directory; the report."""

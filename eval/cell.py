@@ -1,0 +1,22 @@
+"""A cell of a sweep."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One self-consuming loop: everything else is shared by its sweep."""
+
+    cycle: str  # how the next training set is made; see loop/cycles.py
+    fresh_ratio: float  # φ, share of fresh real data in every incoming block
+    seed: int  # of all its random streams
+
+    @property
+    def name(self) -> str:
+        """For files and messages: `full_fresh0.25_seed0`."""
+        return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}"
+
+    @property
+    def keys(self) -> dict[str, str | float | int]:
+        """The cell's columns in every table."""
+        return dataclasses.asdict(self)

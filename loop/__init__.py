@@ -1,0 +1,1 @@
+"""The self-consuming training loop: train, sample, verify, measure, mix, again."""

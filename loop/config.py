@@ -1,0 +1,148 @@
+"""Everything that decides the result of a sweep; the defaults are the paper's (arXiv 2311.16822).
+
+Not here, because they change no result: where files go, how many devices, how members share them.
+"""
+
+import dataclasses
+import difflib
+import itertools
+
+from eval.cell import Cell
+from logic.grammar import Grammar
+from model.config import ModelConfig
+from model.sampling import SampleConfig
+
+CYCLES = ("full", "incremental", "balanced", "expanding", "subsample", "fresh")
+DEFAULT_RENEWAL_SHARE = {"incremental": 0.5, "expanding": 1.0}
+WINDOWS = ("random", "aligned")
+
+
+def _check(condition: bool, field: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise ValueError(f"{field} = {value}: {allowed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How one model is trained from scratch."""
+
+    batch_size: int = 64  # windows of context_length symbols per step
+    max_steps: int = 5_000  # optimiser steps
+    learning_rate: float = 1e-3  # peak, reached after the warm-up
+    min_learning_rate: float = 1e-4  # where the cosine ends, at max_steps
+    warmup_steps: int = 100  # steps of linear warm-up
+    beta1: float = 0.9  # AdamW
+    beta2: float = 0.99  # AdamW
+    weight_decay: float = 0.1  # AdamW, on matrices only
+    grad_clip: float = 1.0  # largest global gradient norm
+    validation_fraction: float = 0.1  # share of the examples held out for validation
+    eval_interval: int = 250  # steps between evaluations
+    eval_batches: int = 20  # batches of training and of validation windows per evaluation
+    patience: int = 0  # stop after this many evaluations without a new best; 0 never stops early
+    windows: str = "random"  # random (nanoGPT) | aligned (every window begins at an expression)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_steps", "eval_interval", "eval_batches"):
+            _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "allowed are integers from 1")
+        for name in ("warmup_steps", "patience", "min_learning_rate", "weight_decay"):
+            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "allowed are numbers from 0")
+        for name in ("learning_rate", "grad_clip"):
+            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "allowed are numbers above 0")
+        for name in ("beta1", "beta2"):
+            _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "allowed are 0 <= beta < 1")
+        share = self.validation_fraction
+        _check(0 < share < 1, "train.validation_fraction", share, "allowed are 0 < fraction < 1")
+        _check(self.windows in WINDOWS, "train.windows", self.windows, f"allowed are {', '.join(WINDOWS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """Sizes of the data and length of the loop."""
+
+    generations: int = 50  # models trained: M_0 … M_{generations - 1}
+    num_examples: int = 10_000  # m, examples in D_0
+    num_samples: int = 10_000  # n, samples each model writes
+    renewal_share: float | None = None  # ρ, incoming block / m; None: 1 for expanding, 0.5 for incremental
+
+    def __post_init__(self) -> None:
+        _check(self.generations >= 1, "loop.generations", self.generations, "allowed are integers from 1")
+        _check(self.num_examples >= 2, "loop.num_examples", self.num_examples, "allowed are integers from 2")
+        _check(self.num_samples >= 1, "loop.num_samples", self.num_samples, "allowed are integers from 1")
+        if self.renewal_share is not None:
+            share = self.renewal_share
+            _check(0 < share <= 1, "loop.renewal_share", share, "allowed are 0 < share <= 1, or None")
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """The cells: the product of these, each once. `fresh` ignores the ratios."""
+
+    cycles: tuple[str, ...] = CYCLES
+    fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    def __post_init__(self) -> None:
+        for name in ("cycles", "fresh_ratios", "seeds"):
+            _check(len(getattr(self, name)) > 0, f"sweep.{name}", "()", "at least one is needed")
+        for cycle in self.cycles:
+            near = difflib.get_close_matches(cycle, CYCLES, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            _check(cycle in CYCLES, "sweep.cycles", cycle, f"{hint}allowed are {', '.join(CYCLES)}")
+        for ratio in self.fresh_ratios:
+            _check(0 <= ratio <= 1, "sweep.fresh_ratios", ratio, "allowed are ratios from 0 to 1")
+        for seed in self.seeds:
+            _check(0 <= seed < 2**32, "sweep.seeds", seed, "allowed are integers from 0 to 2**32 - 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One sweep: a set of cells that share everything else."""
+
+    language: Grammar = dataclasses.field(default_factory=Grammar)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    sample: SampleConfig = dataclasses.field(default_factory=SampleConfig)
+    loop: LoopConfig = dataclasses.field(default_factory=LoopConfig)
+    sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
+
+    def __post_init__(self) -> None:
+        context, shortest = self.model.context_length, self.language.min_length
+        _check(
+            context >= shortest,
+            "model.context_length",
+            context,
+            f"the shortest expression has {shortest} symbols (language.min_depth = {self.language.min_depth})",
+        )
+        for cell in self.cells():
+            needed = self.num_generated(cell)
+            _check(
+                needed <= self.loop.num_samples,
+                "loop.num_samples",
+                self.loop.num_samples,
+                f"{cell.name} takes {needed} samples into every incoming block, without replacement",
+            )
+
+    def cells(self) -> list[Cell]:
+        """Every cell once, in the order of the configuration."""
+        product = itertools.product(self.sweep.cycles, self.sweep.fresh_ratios, self.sweep.seeds)
+        return list(dict.fromkeys(Cell(c, 1.0 if c == "fresh" else float(r), s) for c, r, s in product))
+
+    def block_size(self, cycle: str) -> int:
+        """b, examples in the incoming block."""
+        share = DEFAULT_RENEWAL_SHARE.get(cycle, 1.0)
+        if cycle in DEFAULT_RENEWAL_SHARE and self.loop.renewal_share is not None:
+            share = self.loop.renewal_share
+        return round(share * self.loop.num_examples)
+
+    def num_fresh(self, cell: Cell) -> int:
+        """φ·b, fresh real examples in the incoming block."""
+        return round(cell.fresh_ratio * self.block_size(cell.cycle))
+
+    def num_generated(self, cell: Cell) -> int:
+        """(1-φ)·b, generated examples in the incoming block."""
+        return self.block_size(cell.cycle) - self.num_fresh(cell)
+
+    def train_size(self, cycle: str, generation: int) -> int:
+        """Examples in D_t."""
+        growth = self.block_size(cycle) * generation if cycle == "expanding" else 0
+        return self.loop.num_examples + growth

@@ -1,0 +1,30 @@
+"""Stateless random streams: each is derived from (seed, generation, purpose), so none has to be saved."""
+
+import enum
+
+import jax
+import numpy as np
+
+
+class Purpose(enum.IntEnum):
+    """What a random stream is for. Values are part of every result: append, never renumber."""
+
+    REAL_DATA = 0  # draws from the real distribution
+    SHUFFLE = 1  # order of the examples, train/validation split
+    MIX = 2  # which examples go into the next training set
+    INIT = 3  # initial weights
+    BATCH = 4  # training windows
+    DROPOUT = 5
+    EVALUATION = 6  # windows on which losses are evaluated
+    SAMPLE = 7  # the model's samples
+    MEASURE = 8  # subsets that measures are taken on
+
+
+def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:
+    """The stream as NumPy's, for work on the host."""
+    return np.random.default_rng([seed, generation, purpose])
+
+
+def key(seed: jax.Array, generation: jax.Array, purpose: Purpose) -> jax.Array:
+    """The stream as a JAX key, for work on the device; seed and generation may be traced."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), generation), purpose)

@@ -1,0 +1,1 @@
+"""The language model: a decoder-only transformer and its cached sampler."""

@@ -1,0 +1,46 @@
+"""Shape and arithmetic of the transformer."""
+
+import dataclasses
+
+POSITIONS = ("learned", "rotary")
+NORMS = ("layernorm", "rmsnorm")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A decoder-only transformer; the defaults are the paper's 10.6 M parameters."""
+
+    num_layers: int = 6  # blocks of attention and MLP
+    num_heads: int = 6  # attention heads per block
+    width: int = 384  # residual stream; a multiple of num_heads (of 2 num_heads if rotary)
+    context_length: int = 256  # symbols the model sees at most, and writes at most
+    dropout: float = 0.2  # probability of dropping an activation while training
+    positions: str = "learned"  # learned | rotary
+    norm: str = "layernorm"  # layernorm | rmsnorm, both without bias
+    tie_embeddings: bool = True  # the output layer is the transposed embedding
+    dtype: str = "float32"  # of activations; parameters, softmax and loss stay float32
+    vocab_size: int = 8  # symbols; fixed by the language
+
+    def __post_init__(self) -> None:
+        for name in ("num_layers", "num_heads", "width", "context_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name} = {getattr(self, name)}: allowed are integers from 1")
+        unit = self.num_heads * (2 if self.positions == "rotary" else 1)
+        if self.width % unit:
+            raise ValueError(
+                f"model.width = {self.width}: allowed are multiples of {unit} "
+                f"(model.num_heads = {self.num_heads}, model.positions = {self.positions})"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout = {self.dropout}: allowed are 0 <= dropout < 1")
+        if self.vocab_size != 8:
+            raise ValueError(f"model.vocab_size = {self.vocab_size}: allowed is 8, the symbols of the language")
+        for name, allowed in (("positions", POSITIONS), ("norm", NORMS), ("dtype", DTYPES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"model.{name} = {getattr(self, name)}: allowed are {', '.join(allowed)}")
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.num_heads
