@@ -2,20 +2,29 @@
 
     python -m eval.diversity [FILE]
 
-An expression is any hashable sequence of symbols: `bytes`, or `str` with one character a symbol.
+Prints one JSON object: `count`, and the measures of the lines that need no model. A line is one sample; a word
+outside the vocabulary counts as one symbol. Every pair of distinct lines is compared, on all cores.
+
+In Python, an expression is any hashable sequence of symbols: `bytes`, or `str` with one character a symbol.
 """
 
+import json
+import re
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
+from absl import flags
+
+from logic import command
+from logic.symbols import UNKNOWN, encode
 
 _BLOCK = 1_024  # rows of the distance matrix held at once
 
 
-def levenshtein_diversity(
-    counts: Counter, workers: int = -1, progress: Callable[[float], None] | None = None
-) -> float:
+def levenshtein_diversity(counts: Counter, workers: int = -1, progress: Callable[[float], None] | None = None) -> float:
     """Mean over all unordered pairs of lev(a, b) / max(|a|, |b|), exact; 0 for fewer than two expressions.
 
     Args:
@@ -70,3 +79,62 @@ def sample_entropy(counts: Counter) -> float:
 def top1_share(counts: Counter) -> float:
     """Share of the most frequent expression."""
     return max(counts.values()) / counts.total()
+
+
+def spell(line: str, expression: bytes, words: dict[str, str]) -> str:
+    """The line with one character a symbol; `words` collects the characters of words outside the vocabulary."""
+    if UNKNOWN not in expression:
+        return expression.decode("latin-1")
+    found = iter(re.findall(r"[()]|[^\s()]+", line))
+    return "".join(
+        chr(symbol) if symbol != UNKNOWN else words.setdefault(word, _character(len(words)))
+        for symbol, word in zip(expression, found, strict=True)
+    )
+
+
+def _character(i: int) -> str:
+    code = UNKNOWN + i
+    return chr(code if code < 0xD800 else code + 0x800)  # surrogates are no characters
+
+
+class _Progress:
+    """Says on standard error how far a long comparison is, every few seconds."""
+
+    def __init__(self) -> None:
+        self.start = self.said = time.monotonic()
+
+    def __call__(self, done: float) -> None:
+        now = time.monotonic()
+        if now - self.said > 5 and done > 0:
+            self.said = now
+            left = (now - self.start) * (1 / done - 1)
+            print(f"comparing pairs: {done:.0%} done, {left:.0f} s left", file=sys.stderr)
+
+
+def main(argv: list[str]) -> None:
+    """Reads lines, measures them, prints JSON."""
+    from eval.measures import measure_samples
+    from logic.grammar import Grammar
+    from logic.verifier import verify
+
+    if len(argv) > 2:
+        raise command.UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
+    with command.usage_errors():
+        grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
+    samples: list[bytes] = []
+    counts: Counter = Counter()
+    words: dict[str, str] = {}
+    for lines in command.read_lines(argv[1] if len(argv) > 1 else None):
+        chunk = encode(lines)
+        samples += chunk
+        counts.update(spell(line, e, words) for line, e in zip(lines, chunk, strict=True))
+    if not samples:
+        raise command.UsageError("no lines to measure: at least one is needed")
+    measures = measure_samples(samples, verify(samples, grammar), grammar, counts, _Progress())
+    print(json.dumps({"count": len(samples), **measures}))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("min_depth", 1, "Support: every constant lies at least this deep.")
+    flags.DEFINE_integer("max_depth", 5, "Support: and at most this deep, min_depth to 12.")
+    command.run(main)

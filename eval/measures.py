@@ -45,32 +45,33 @@ COLUMNS = (
     "train_tokens",
 )
 
-Diversity = Callable[[Counter], float]
-
 
 def measure_samples(
-    samples: list[bytes], verdicts: Verdicts, grammar: Grammar, diversity: Diversity = levenshtein_diversity
+    samples: list[bytes],
+    verdicts: Verdicts,
+    grammar: Grammar,
+    counts: Counter | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
     """The measures that need nothing but samples; at least one. Lengths in symbols, entropy in nats.
 
-    The depth of a sample is its deepest bracket nesting, whether or not it is correct.
+    The depth of a sample is its deepest bracket nesting, whether or not it is correct. `counts` are the samples'
+    multiplicities, where some hold words that `bytes` cannot tell apart. `progress` is that of the diversity.
     """
-    counts = Counter(samples)
+    counts = Counter(samples) if counts is None else counts
     return {
         **correctness(verdicts),
-        "levenshtein_diversity": diversity(counts),
+        "levenshtein_diversity": levenshtein_diversity(counts, progress=progress),
         "unique_fraction": unique_fraction(counts),
         "sample_entropy": sample_entropy(counts),
-        "support_coverage": support_coverage(counts, grammar),
+        "support_coverage": support_coverage(set(samples), grammar),
         "length_mean": float(lengths(samples).mean()),
         "depth_mean": float(evaluate(samples).depth.mean()),
         "top1_share": top1_share(counts),
     }
 
 
-def measure_training_set(
-    train: Examples, rng: np.random.Generator, limit: int, diversity: Diversity = levenshtein_diversity
-) -> dict[str, float]:
+def measure_training_set(train: Examples, rng: np.random.Generator, limit: int) -> dict[str, float]:
     """The measures of D_t.
 
     `train_diversity` is exact up to `limit` examples, else that of a random subset of that size (unbiased): the
@@ -81,7 +82,7 @@ def measure_training_set(
         "train_size": len(train),
         "train_unique_fraction": unique_fraction(Counter(train.expressions)),
         "train_real_fraction": train.real_fraction,
-        "train_diversity": diversity(Counter(train.take(rows).expressions)),
+        "train_diversity": levenshtein_diversity(Counter(train.take(rows).expressions)),
     }
 
 

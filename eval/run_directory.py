@@ -1,11 +1,11 @@
 """A run's directory: paths, formats, atomic writes. Everything that reads or writes one goes through here.
 
-    config.json                     the whole resolved configuration, code version, package versions, devices
-    metrics.csv, metrics.jsonl      one row per cell and generation; the latter also has the cells' statuses
-    checkpoints/GENERATION/CELL/    orbax: parameters, training set with provenance, counters
-    samples/generation_0007/        TFDS (array_record): every sample with its verdicts, one split per cell
-    report/                         index.html, and figures and tables beside it
-    log.txt
+config.json                     the whole resolved configuration, code version, package versions, devices
+metrics.csv, metrics.jsonl      one row per cell and generation; the latter also has the cells' statuses
+checkpoints/GENERATION/CELL/    orbax: parameters, training set with provenance, counters
+samples/generation_0007/        TFDS (array_record): every sample with its verdicts, one split per cell
+report/                         index.html, and figures and tables beside it
+log.txt
 """
 
 import csv

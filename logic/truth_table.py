@@ -37,7 +37,7 @@ class _Frame(NamedTuple):
 
 
 _SHAPES = ("empty", "not", "left", "operator", "done", "irregular")
-_FRAMES = [_Frame(*frame) for frame in itertools.product(*[(False, True)] * 4, _SHAPES)]
+_FRAMES = [_Frame(a, b, c, d, shape) for a, b, c, d in itertools.product((False, True), repeat=4) for shape in _SHAPES]
 _INDEX = {frame: i for i, frame in enumerate(_FRAMES)}
 _ERROR = len(_FRAMES)
 _START = _INDEX[_Frame()]
@@ -134,8 +134,9 @@ def evaluate(expressions: Sequence[bytes]) -> Evaluation:
         symbol = flat_S[at]
         before = state[:n]
         after = _READ[before, symbol]
-        opens = np.flatnonzero(symbol == OPEN)
-        stack[np.maximum(base[opens] + nesting_S[at[opens]], 0)] = before[opens]
+        # After an error nothing is pushed: below nesting zero the place would be another expression's.
+        opens = np.flatnonzero((symbol == OPEN) & (before != _ERROR))
+        stack[base[opens] + nesting_S[at[opens]]] = before[opens]
         closes = np.flatnonzero((symbol == CLOSE) & (before != _ERROR))
         outer = stack[base[closes] + nesting_S[at[closes]] - 1]
         after[closes] = _RESUME[outer, _CLOSED[before[closes]]]

@@ -9,8 +9,7 @@ import itertools
 
 from eval.cell import Cell
 from logic.grammar import Grammar
-from model.config import ModelConfig
-from model.sampling import SampleConfig
+from model.config import ModelConfig, SampleConfig
 
 CYCLES = ("full", "incremental", "balanced", "expanding", "subsample", "fresh")
 DEFAULT_RENEWAL_SHARE = {"incremental": 0.5, "expanding": 1.0}

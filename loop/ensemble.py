@@ -77,6 +77,7 @@ class Ensemble:
                 lambda: jnp.zeros(shape, jnp.uint8),
             )
 
+        self._is_active = jax.jit(lambda state: jax.vmap(lambda s: train.is_active(config.train, s))(state))
         self._start = jax.jit(over_runs(start))
         self._chunk = jax.jit(over_runs(chunk), donate_argnums=0)
         self._sample = jax.jit(over_runs(sample))
@@ -103,6 +104,10 @@ class Ensemble:
     def train_chunk(self, state: train.TrainState, data: TrainData, generation: int) -> train.TrainState:
         """Trains every active cell up to its next evaluation. Consumes `state`."""
         return self._chunk(state, data, self.seeds, self._generation(generation))
+
+    def is_active(self, state: train.TrainState) -> jax.Array:
+        """Which rows have steps left, bool."""
+        return self._is_active(state)
 
     def sample(self, params: dict, generation: int, active: np.ndarray) -> np.ndarray:
         """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""

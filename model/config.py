@@ -1,4 +1,4 @@
-"""Shape and arithmetic of the transformer."""
+"""Shape and arithmetic of the transformer, and how it is sampled."""
 
 import dataclasses
 
@@ -44,3 +44,23 @@ class ModelConfig:
     def head_width(self) -> int:
         """Width of one attention head."""
         return self.width // self.num_heads
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+    """How the next symbol is chosen. Filters apply in the order temperature, top_k, top_p."""
+
+    temperature: float = 0.8  # divides the logits; 0 takes the most probable symbol (greedy)
+    top_k: int = 0  # keep the k most probable symbols; 0 keeps all
+    top_p: float = 1.0  # keep the most probable symbols up to this mass; 1 keeps all
+    batch_size: int = 256  # samples written side by side
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ValueError(f"sample.temperature = {self.temperature}: allowed are numbers from 0")
+        if not 0 <= self.top_k <= 8:
+            raise ValueError(f"sample.top_k = {self.top_k}: allowed are 0 (all) to 8")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1")
+        if self.batch_size < 1:
+            raise ValueError(f"sample.batch_size = {self.batch_size}: allowed are integers from 1")

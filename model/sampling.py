@@ -3,37 +3,16 @@
 Axes: N samples, B samples written side by side, T context length, V vocabulary.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from model.config import ModelConfig
+from model.config import ModelConfig, SampleConfig
 from model.kv_cache import init_cache
 from model.transformer import Transformer
 
 EOS = 0  # what a sample begins after and ends before
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleConfig:
-    """How the next symbol is chosen. Filters apply in the order temperature, top_k, top_p."""
-
-    temperature: float = 0.8  # divides the logits; 0 takes the most probable symbol (greedy)
-    top_k: int = 0  # keep the k most probable symbols; 0 keeps all
-    top_p: float = 1.0  # keep the most probable symbols up to this mass; 1 keeps all
-    batch_size: int = 256  # samples written side by side
-
-    def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ValueError(f"sample.temperature = {self.temperature}: allowed are numbers from 0")
-        if not 0 <= self.top_k <= 8:
-            raise ValueError(f"sample.top_k = {self.top_k}: allowed are 0 (all) to 8")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1")
-        if self.batch_size < 1:
-            raise ValueError(f"sample.batch_size = {self.batch_size}: allowed are integers from 1")
 
 
 def filter_logits(logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
@@ -58,9 +37,7 @@ def choose(key: jax.Array, logits_BV: jax.Array, config: SampleConfig) -> jax.Ar
     return jax.random.categorical(key, filter_logits(logits_BV, config), axis=-1).astype(jnp.int32)
 
 
-def sampler(
-    model: ModelConfig, config: SampleConfig, num_samples: int
-) -> Callable[[dict, jax.Array], jax.Array]:
+def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Callable[[dict, jax.Array], jax.Array]:
     """Returns sample(params, key) -> uint8 ids_NT: what follows an `<eos>`, filled with `<eos>` from its end on.
 
     A sample that does not end is cut at context_length symbols. Batches stop when their last sample has ended.

@@ -1,0 +1,70 @@
+"""Runs a sweep of self-consuming training loops, and reports what came out.
+
+    python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo [--config.model.width=128 …]
+
+Presets (each one's docstring says what it takes and gives):
+    launch/presets/smoke.py    seconds: every part once
+    launch/presets/demo.py     minutes on a laptop: the paper's findings
+    launch/presets/paper.py    the paper's settings and full grid, for accelerators
+
+Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sample.temperature=0.8.
+A run that was stopped goes on when the same command is given again.
+"""
+
+import dataclasses
+import os
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch.configuration import resolve
+from logic import command
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
+_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; made if it does not exist")
+_MEMBERS = flags.DEFINE_enum(
+    "members", "auto", ["auto", "map", "vmap"], "how a device takes its cells: one by one or all at once"
+)
+_CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the sweep that the flags describe."""
+    if len(argv) > 1:
+        raise command.UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+    if _CONFIG.value is None:
+        raise command.UsageError("--config is missing: name a preset, such as --config=launch/presets/demo.py")
+    if not _WORKDIR.value:
+        raise command.UsageError("--workdir is missing: name a directory for the run")
+    with command.usage_errors():
+        config = resolve(_CONFIG.value)
+
+    # Only from here on is anything slow to import, or written.
+    import jax
+    from eval.report import build_report, print_findings
+
+    from eval.run_directory import RunDirectory
+    from launch.progress import Reporter
+    from loop.run import run
+
+    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or len(os.sched_getaffinity(0)))
+    devices = jax.devices()
+    directory = RunDirectory(_WORKDIR.value)
+    directory.create(dataclasses.asdict(config), f"{len(devices)} x {devices[0].device_kind}")
+    with Reporter(directory.log) as reporter:
+        cells = config.cells()
+        done = 1 + max((row["generation"] for row in directory.rows()), default=-1)
+        reporter.say(
+            f"{len(cells)} cells, {config.loop.generations} generations, {len(devices)} {jax.default_backend()} devices"
+        )
+        if done:
+            reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
+        run(config, directory, _MEMBERS.value, reporter.tell)
+        page = build_report([directory])
+    print_findings(directory)
+    print(f"\nreport: {page}", file=sys.stdout)
+
+
+if __name__ == "__main__":
+    command.run(main)

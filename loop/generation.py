@@ -1,0 +1,114 @@
+"""One generation of every cell: train M_t from scratch on D_t, then let it write S_t."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from eval.cell import Cell
+from eval.run_directory import Generation
+from logic.examples import Examples
+from logic.symbols import unpad
+from loop.config import Config
+from loop.data import lay_out
+from loop.ensemble import Ensemble
+from loop.streams import Purpose, generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one cell's generation ends with."""
+
+    trained: Generation
+    samples: list[bytes]  # S_t; empty if training failed
+    status: str | None = None  # why the cell ends here
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingProgress:
+    """Where a generation's training stands, over its active cells."""
+
+    step: int  # of the cell that is furthest behind
+    loss: float  # mean over cells, nats per symbol
+    tokens: int  # taken so far, all cells
+
+
+def capacity(config: Config) -> tuple[int, int]:
+    """(symbols, examples) that the largest training set of the sweep can have."""
+    last = config.loop.generations - 1
+    examples = max(config.train_size(cycle, last) for cycle in config.sweep.cycles)
+    longest = max(config.language.max_length, config.model.context_length)
+    return examples * (longest + 1), examples
+
+
+def run_generation(
+    config: Config,
+    ensemble: Ensemble,
+    cells: list[Cell],
+    generation: int,
+    training_sets: Mapping[Cell, Examples],
+    tell: Callable[[TrainingProgress], None],
+) -> dict[Cell, Outcome]:
+    """Trains and samples the cells that have a training set; all `cells` are the ensemble's, in its order."""
+    leader = _leaders(training_sets, generation)
+    active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
+
+    clock = time.monotonic()
+    data = ensemble.put_data(
+        [
+            lay_out(
+                training_sets[cell],
+                generator(cell.seed, generation, Purpose.SHUFFLE),
+                config.train.validation_fraction,
+                capacity(config),
+            )
+            if on
+            else None
+            for cell, on in zip(cells, active, strict=True)
+        ]
+    )
+    state = ensemble.start(generation, active)
+    tokens_per_step = config.train.batch_size * config.model.context_length
+    while True:
+        state = ensemble.train_chunk(state, data, generation)
+        step, loss, running = ensemble.get((state.step, state.loss, ensemble.is_active(state)))
+        tell(TrainingProgress(int(step[active].min()), float(loss[active].mean()), int(step.sum()) * tokens_per_step))
+        if not running.any():
+            break
+    train_seconds = time.monotonic() - clock
+
+    clock = time.monotonic()
+    finite = ensemble.get(state.finite) & active
+    ids = ensemble.sample(state.best_params, generation, finite)
+    sample_seconds = time.monotonic() - clock
+
+    host = ensemble.get(state.replace(opt_state=None, params=None))
+    outcomes = {}
+    for i in np.flatnonzero(active).tolist():
+        counters = {
+            "train_loss": float(host.train_loss[i]),
+            "validation_loss": float(host.validation_loss[i]),
+            "steps": int(step[i]),
+            # Cells run side by side: the wall time is shared out by the work done.
+            "train_seconds": train_seconds * float(step[i] / step.sum()),
+            "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
+            "train_tokens": int(step[i]) * tokens_per_step,
+        }
+        params = _cell_params(host.best_params, i)
+        status = None if finite[i] else f"loss not finite at step {step[i]}"
+        samples = unpad(ids[i]) if finite[i] else []
+        outcomes[cells[i]] = Outcome(Generation(params, training_sets[cells[i]], counters), samples, status)
+    return {cell: outcomes[leader[cell]] for cell in training_sets}
+
+
+def _leaders(training_sets: Mapping[Cell, Examples], generation: int) -> dict[Cell, Cell]:
+    """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything."""
+    if generation > 0:
+        return {cell: cell for cell in training_sets}
+    first: dict[int, Cell] = {}
+    return {cell: first.setdefault(cell.seed, cell) for cell in training_sets}
+
+
+def _cell_params(params: dict, i: int) -> dict:
+    return {k: _cell_params(v, i) if isinstance(v, dict) else v[i] for k, v in params.items()}

@@ -1,0 +1,236 @@
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.cell import Cell
+from eval.measures import COLUMNS
+from eval.report import LONGEST_SAMPLE, build_report, print_findings, show_samples
+from eval.run_directory import RunDirectory
+from logic.command import UsageError
+from logic.grammar import Grammar
+from logic.symbols import encode
+from logic.verifier import verify
+
+GRAMMAR = Grammar(1, 3)
+MARKUP = "<script>alert('x')</script> & <eos>"
+WRITTEN = ["(not False)", "not False", "(not True)", "(True and", "", "(not False)"]
+
+
+def rows_of(cells, generations):
+    rng = np.random.default_rng(0)
+    for t in range(generations):
+        for cell in cells:
+            row = dict.fromkeys(COLUMNS, 0.5) | cell.keys | {"generation": t}
+            rate = 0.3 * (1 - cell.fresh_ratio)
+            row["levenshtein_diversity"] = 0.5 * float(np.exp(-rate * t)) * rng.uniform(0.99, 1.01)
+            row["semantic_correctness"] = min(1.0, 0.9 + 0.03 * t)
+            yield row
+
+
+def make_run(path, cycles=("full",), ratios=(0.0, 0.5), seeds=2, generations=4, planned=None, extra=(), samples=True):
+    cells = [Cell(cycle, ratio, seed) for cycle in cycles for ratio in ratios for seed in range(seeds)]
+    cells += [Cell("fresh", 1.0, seed) for seed in range(seeds)]
+    run = RunDirectory(path)
+    run.create({"loop": {"generations": planned or generations}, "note": MARKUP}, "2 x <cpu>")
+    run.write_rows([*rows_of(cells, generations), *extra])
+    if samples:
+        from logic.dataset import Samples
+
+        expressions = encode(WRITTEN) * 4  # only the first ten are shown
+        written = (expressions, verify(expressions, GRAMMAR))
+        for t in range(generations):
+            run.write_samples(t, {cell: Samples(*written, *cell.keys.values(), t) for cell in cells})
+    return run
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.loads, self.links, self.text = [], [], [], []
+        self.feed(html)
+        self.words = " ".join(" ".join(self.text).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        for name, value in attributes:
+            if name in ("src", "srcset", "data", "poster") or (name == "href" and tag != "a"):
+                self.loads.append(value)
+            elif name == "href":
+                self.links.append(value)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("report") / "demo")
+    page = build_report([run])
+    return run, page, page.read_text(encoding="utf-8")
+
+
+def test_page_needs_nothing_else(report):
+    _, _, html = report
+    page = Page(html)
+    assert len(page.loads) == 5
+    assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+    assert page.links == ["https://arxiv.org/abs/2311.16822"]
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert "@import" not in html and "url(" not in html
+
+
+def test_untrusted_text_is_escaped(report):
+    _, _, html = report
+    assert "<script" not in html and "<eos>" not in html and "<cpu>" not in html
+    assert MARKUP in "".join(Page(html).text)
+    assert "2 x <cpu>" in Page(html).words
+
+
+def test_everything_is_on_the_page(report):
+    run, page, html = report
+    words = Page(html).words
+    assert page == run.path / "report" / "index.html"
+    assert words.count("✓ shown") == 3
+    assert "full, φ = 0.5, seed 1" in words
+    assert "generation 0" in words and "generation 2" in words and "generation 3" in words
+    assert "generation 1" not in words.replace("generation 1,", "")
+    assert run.config()["packages"]["numpy"] in words
+
+
+def test_files_are_beside_the_page(report):
+    run, page, _ = report
+    names = ["headline", "correctness", "diversity", "unique", "entropy"]
+    files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
+    expected = sorted([*files, "index.html", "summary_cells.csv", "summary_groups.csv"])
+    assert sorted(path.name for path in page.parent.iterdir()) == expected
+    assert not list(run.path.glob(".report*"))
+    cells = pd.read_csv(page.parent / "summary_cells.csv")
+    metrics = pd.read_csv(run.path / "metrics.csv")
+    last = metrics[metrics["generation"] == 3].set_index(["cycle", "fresh_ratio", "seed"])["levenshtein_diversity"]
+    found = cells.set_index(["cycle", "fresh_ratio", "seed"])["diversity_last"]
+    pd.testing.assert_series_equal(found, last, check_names=False)
+
+
+def test_the_first_samples_are_shown_in_their_order(report):
+    _, _, html = report
+    column = html.split('<ul class="samples">')[1].split("</ul>")[0]
+    items = [(tag, a) for tag, a in Page(column).tags if tag == "li"]
+    assert [a["class"] for _, a in items] == [
+        *("support", "correct", "syntactic", "malformed", "malformed", "support repeat"),
+        *("support repeat", "correct repeat", "syntactic repeat", "malformed repeat"),
+    ]
+    assert Page(column).words.startswith("● (not False) ◆ not False ▲ (not True) ✕ (True and ✕ ∅ ● (not False)")
+
+
+def test_long_samples_are_cut():
+    expressions = encode(["(" * 500, "(not False)"])
+    long, short = show_samples(expressions, verify(expressions, GRAMMAR))
+    assert long.text == f"{'(' * LONGEST_SAMPLE} … (500 symbols)"
+    assert (short.text, short.kind, short.repeat) == ("(not False)", "support", False)
+
+
+def test_a_new_report_replaces_the_old_one(tmp_path):
+    run = make_run(tmp_path / "run", samples=False)
+    page = build_report([run])
+    (page.parent / "stale.png").write_text("old")
+    build_report([run])
+    assert page.exists() and not (page.parent / "stale.png").exists()
+
+
+def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", samples=False)
+    page = build_report([run])
+    before = page.read_bytes()
+
+    def fail(*args):
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr("eval.figures.draw_all", fail)
+    with pytest.raises(RuntimeError, match="fire"):
+        build_report([run])
+    assert page.read_bytes() == before
+    assert not list(run.path.glob(".report*"))
+
+
+def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):
+    status = {"cycle": "full", "fresh_ratio": 0.0, "seed": 7, "generation": 0, "status": "loss not finite at step 9"}
+    run = make_run(tmp_path / "run", generations=1, planned=6, samples=False, extra=[status])
+    words = Page(build_report([run]).read_text(encoding="utf-8")).words
+    assert "not finished: 1 of 6 generations" in words
+    assert "Cells that ended early" in words and "loss not finite at step 9" in words
+    assert words.count("? cannot be decided from this run") == 3
+    assert "No samples could be read." in words
+
+
+def test_several_runs_are_compared_in_the_first(tmp_path):
+    first = make_run(tmp_path / "a" / "run", samples=False)
+    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
+    page = build_report([first, second, first])
+    assert page.parent.parent == first.path and not second.report.exists()
+    words = Page(page.read_text(encoding="utf-8")).words
+    assert "Summary: a/run" in words and "Summary: b/run" in words
+    assert set(pd.read_csv(page.parent / "summary_groups.csv")["run"]) == {"a/run", "b/run"}
+
+
+def test_without_rows_there_is_nothing_to_report(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with pytest.raises(UsageError, match="holds no run"):
+        build_report([run])
+    run.create({"loop": {}}, "cpu")
+    with pytest.raises(UsageError, match="no generation is finished yet"):
+        build_report([run])
+    with pytest.raises(UsageError, match="no generation is finished yet"):
+        print_findings(run)
+    assert not run.report.exists()
+
+
+def test_a_large_run_renders_soon_and_small(tmp_path):
+    run = make_run(tmp_path / "run", ("full", "balanced"), (0.0, 0.25, 0.5), seeds=3, generations=20, samples=False)
+    start = time.perf_counter()
+    page = build_report([run])
+    assert time.perf_counter() - start < 30
+    assert page.stat().st_size < 5_000_000
+
+
+def test_findings_are_printed(report, capsys):
+    run, _, _ = report
+    print_findings(run)
+    out = capsys.readouterr().out
+    assert out.count("SHOWN") == 3
+    row = next(line for line in out.splitlines() if "full" in line and " 0.5 " in line)
+    change = np.exp(-0.15 * 3) - 1
+    assert f"\N{MINUS SIGN}{abs(change):.0%}"[:2] in row and "[" in row
+    assert "90\N{NO-BREAK SPACE}% → 99\N{NO-BREAK SPACE}%" in row
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "eval.report", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_command(report, tmp_path):
+    run, page, _ = report
+    done = command(f"--workdir={run.path}")
+    assert (done.returncode, done.stdout) == (0, f"{page}\n")
+    assert done.stderr == ""
+    missing = command(f"--workdir={tmp_path / 'none'}")
+    assert missing.returncode == 2 and missing.stdout == ""
+    assert missing.stderr.count("\n") == 1 and "holds no run" in missing.stderr
+    assert "--workdir is missing" in command().stderr
+
+
+def test_importing_the_module_defines_no_flags_and_loads_nothing_slow():
+    code = (
+        "import sys, eval.report\nfrom absl import flags\nassert 'workdir' not in flags.FLAGS\n"
+        "slow = {'pandas', 'matplotlib', 'jinja2', 'rich', 'scipy', 'jax', 'tensorflow_datasets', 'loop', 'launch'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from model.config import SampleConfig
+from model.sampling import choose, filter_logits, sampler
+from model.transformer import Transformer
+from tests.transformer_test import TINY, VARIANTS, random_params
+
+
+def draw(config, model=TINY, n=64, seed=0, params=None):
+    params = random_params(model) if params is None else params
+    return np.asarray(jax.jit(sampler(model, config, n))(params, jax.random.key(seed)))
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+@pytest.mark.parametrize("seed", range(3))
+def test_greedy_equals_top_1_of_the_full_forward_pass(model, seed):
+    params = random_params(model, seed)
+    written = draw(SampleConfig(temperature=0), model, n=1, params=params)[0]
+    full = jax.jit(lambda ids: Transformer(model).apply({"params": params}, ids))
+    ids = [0]
+    while len(ids) <= 12 and (len(ids) == 1 or ids[-1] != 0):
+        padded = np.array([ids + [0] * (12 - len(ids))])  # causality: what follows does not matter
+        ids.append(int(np.argmax(full(padded)[0, len(ids) - 1])))
+    expected = np.zeros(12, int)
+    expected[: len(ids) - 1] = ids[1:]
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_nothing_follows_the_end():
+    ids_NT = draw(SampleConfig(temperature=1.0), n=200)
+    ended_NT = np.cumsum(ids_NT == 0, axis=1) > 0
+    assert not ids_NT[ended_NT].any()
+    assert 0 < ended_NT[:, -1].mean() < 1  # both kinds occur: ended, and cut at the context
+
+
+def test_first_symbol_has_the_models_distribution():
+    params = random_params(TINY)
+    logits_V = Transformer(TINY).apply({"params": params}, np.zeros((1, 1), int))[0, 0]
+    p_V = np.asarray(jax.nn.softmax(logits_V / 0.7), np.float64)
+    first = draw(SampleConfig(temperature=0.7, batch_size=512), n=20_000, params=params)[:, 0]
+    observed = np.bincount(first, minlength=8)
+    assert scipy.stats.chisquare(observed, p_V / p_V.sum() * 20_000).pvalue > 1e-3
+
+
+def test_batches_differ_and_repeat_with_the_key():
+    config = SampleConfig(temperature=1.0, batch_size=16)
+    a, b, c = (draw(config, n=40, seed=s) for s in (0, 0, 1))
+    assert a.shape == (40, 12)
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    assert (a[:16] != a[16:32]).any()
+
+
+def test_top_k_of_one_is_greedy():
+    np.testing.assert_array_equal(
+        draw(SampleConfig(temperature=1.0, top_k=1)), draw(SampleConfig(temperature=0), seed=7)
+    )
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.3, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize("top_k", [0, 1, 3, 8])
+def test_filters_keep_what_the_definition_keeps(top_p, top_k):
+    logits_BV = np.random.default_rng(0).normal(size=(50, 8)) * 2
+    kept = np.isfinite(filter_logits(jnp.array(logits_BV), SampleConfig(temperature=0.8, top_k=top_k, top_p=top_p)))
+    for logits_V, kept_V in zip(logits_BV, kept, strict=True):
+        order = np.argsort(-logits_V)[: top_k or 8]
+        p = np.exp(logits_V[order] / 0.8)
+        p /= p.sum()
+        nucleus = int(np.searchsorted(np.cumsum(p), top_p)) + 1
+        np.testing.assert_array_equal(np.sort(order[:nucleus]), np.flatnonzero(kept_V))
+
+
+def test_low_temperature_sharpens():
+    logits_BV = jnp.tile(jnp.array([[0.0, 1.0, 0, 0, 0, 0, 0, 0]]), (4_000, 1))
+    shares = [
+        float(np.mean(choose(jax.random.key(0), logits_BV, SampleConfig(temperature=t)) == 1)) for t in (2.0, 0.5, 0.1)
+    ]
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.99

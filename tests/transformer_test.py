@@ -1,0 +1,116 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model.config import ModelConfig
+from model.kv_cache import init_cache
+from model.transformer import Transformer, count_params, init_params, negative_log_likelihood, rotate
+
+TINY = ModelConfig(num_layers=2, num_heads=2, width=16, context_length=12, dropout=0.0)
+VARIANTS = [
+    TINY,
+    dataclasses.replace(TINY, positions="rotary", norm="rmsnorm"),
+    dataclasses.replace(TINY, tie_embeddings=False, num_heads=4),
+]
+
+
+def random_params(config: ModelConfig, seed: int = 0) -> dict:
+    """Weights large enough that every part of the model matters to the logits."""
+    params = init_params(config, jax.random.key(seed))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    return jax.tree.unflatten(
+        tree, [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
+
+
+def random_ids(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 8, shape)
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_future_symbols_do_not_change_logits(config):
+    params, ids_BT = random_params(config), random_ids((3, 12))
+    changed_BT = ids_BT.copy()
+    changed_BT[:, 7:] = (changed_BT[:, 7:] + 1) % 8
+    apply = jax.jit(lambda ids: Transformer(config).apply({"params": params}, ids))
+    a_BTV, b_BTV = apply(ids_BT), apply(changed_BT)
+    np.testing.assert_allclose(a_BTV[:, :7], b_BTV[:, :7], atol=1e-5)
+    assert np.abs(a_BTV[:, 7:] - b_BTV[:, 7:]).max() > 0.1
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+@pytest.mark.parametrize("split", [(1,) * 12, (5, 1, 6), (12,)])
+def test_cached_reading_equals_the_full_forward_pass(config, split):
+    params, ids_BT = random_params(config), random_ids((3, 12))
+    apply = jax.jit(Transformer(config).apply)
+    full_BTV = apply({"params": params}, ids_BT)
+    cache, parts, at = init_cache(config, 3), [], 0
+    for n in split:
+        part, cache = apply({"params": params}, ids_BT[:, at : at + n], cache)
+        parts.append(part)
+        at += n
+    assert int(cache.length) == 12
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), full_BTV, atol=1e-4)
+
+
+def test_rotary_scores_depend_on_distance_only():
+    x = jax.random.normal(jax.random.key(0), (2, 1, 1, 8))
+    q, k = x[:1], x[1:]
+
+    def score(i: int, j: int) -> float:
+        return float(jnp.sum(rotate(q, jnp.array([i])) * rotate(k, jnp.array([j]))))
+
+    assert score(9, 5) == pytest.approx(score(104, 100), abs=1e-4)
+    assert abs(score(9, 5) - score(9, 2)) > 1e-2
+
+
+def test_learned_positions_tell_places_apart():
+    params = random_params(TINY)
+    logits_BTV = Transformer(TINY).apply({"params": params}, np.full((1, 12), 3))
+    assert np.abs(logits_BTV[0, 0] - logits_BTV[0, 1]).max() > 0.1
+
+
+def test_the_papers_model_has_10_6_million_parameters():
+    shapes = jax.eval_shape(lambda: init_params(ModelConfig(), jax.random.key(0)))
+    assert 10.55e6 < count_params(shapes) < 10.75e6
+
+
+def test_untied_output_has_its_own_matrix():
+    tied, untied = (init_params(dataclasses.replace(TINY, tie_embeddings=t), jax.random.key(0)) for t in (True, False))
+    assert count_params(untied) - count_params(tied) == 8 * 16
+
+
+def test_dropout_is_random_in_training_only():
+    config = dataclasses.replace(TINY, dropout=0.5)
+    params, ids_BT = random_params(config), random_ids((2, 12))
+
+    def train(seed: int) -> jax.Array:
+        return Transformer(config).apply({"params": params}, ids_BT, train=True, rngs={"dropout": jax.random.key(seed)})
+
+    assert np.abs(train(0) - train(1)).max() > 0.1
+    np.testing.assert_array_equal(train(0), train(0))
+    plain = Transformer(config).apply({"params": params}, ids_BT)
+    np.testing.assert_allclose(plain, Transformer(TINY).apply({"params": params}, ids_BT), atol=1e-6)
+
+
+def test_bfloat16_keeps_parameters_and_logits_in_float32():
+    config = dataclasses.replace(TINY, dtype="bfloat16")
+    params, ids_BT = init_params(config, jax.random.key(0)), random_ids((2, 12))
+    assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    half = Transformer(config).apply({"params": params}, ids_BT)
+    full = Transformer(TINY).apply({"params": params}, ids_BT)
+    assert half.dtype == jnp.float32
+    difference = np.abs(half - full).max()
+    assert 0 < difference < 0.02
+
+
+def test_loss_equals_the_definition():
+    logits_BTV = np.random.default_rng(0).normal(size=(2, 3, 8)).astype(np.float32)
+    target_BT = random_ids((2, 3))
+    p_BTV = np.exp(logits_BTV) / np.exp(logits_BTV).sum(-1, keepdims=True)
+    expected = -np.log(np.take_along_axis(p_BTV, target_BT[..., None], -1)[..., 0])
+    np.testing.assert_allclose(negative_log_likelihood(jnp.array(logits_BTV), target_BT), expected, rtol=1e-5)
