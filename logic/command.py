@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 CHUNK_LINES = 65_536
 _CHUNK_BYTES = 1 << 22  # long lines make shorter chunks
@@ -49,6 +49,8 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
     """Parses the flags, calls `main` with the remaining arguments (the first is the program) and exits."""
 
     def flushed(argv: list[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # at absl's default, libraries tell every step they take
         main(argv)
         sys.stdout.flush()  # here, where a broken pipe can still be caught
 

@@ -44,7 +44,7 @@ def test_every_file_is_written(tmp_path):
     for name in NAMES:
         image = matplotlib.image.imread(tmp_path / f"{name}.png")[:, :, :3]
         assert min(image.shape[:2]) > 500
-        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 50  # drawn on, and in colour
+        assert (image.mean(axis=2) < 0.5).mean() > 0.005  # drawn on, and in colour
         assert (image.max(axis=2) - image.min(axis=2)).max() > 0.3
     assert all("smallest to the largest seed" in figure.caption and "control" in figure.caption for figure in drawn)
 

@@ -42,9 +42,9 @@ def make_run(path, cycles=("full",), ratios=(0.0, 0.5), seeds=2, generations=4, 
         from logic.dataset import Samples
 
         expressions = encode(WRITTEN) * 4  # only the first ten are shown
-        written = (expressions, verify(expressions, GRAMMAR))
+        verdicts = verify(expressions, GRAMMAR)
         for t in range(generations):
-            run.write_samples(t, {cell: Samples(*written, *cell.keys.values(), t) for cell in cells})
+            run.write_samples(t, {c: Samples(expressions, verdicts, c.cycle, c.fresh_ratio, c.seed, t) for c in cells})
     return run
 
 
@@ -53,7 +53,10 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.loads, self.links, self.text = [], [], [], []
+        self.tags: list[tuple[str, dict]] = []
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
         self.feed(html)
         self.words = " ".join(" ".join(self.text).split())
 
