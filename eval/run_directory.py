@@ -156,6 +156,8 @@ class RunDirectory:
         """Begins to write the checkpoint of a generation; `wait` returns once it is complete."""
         import orbax.checkpoint as ocp
 
+        if generation in self.checkpoints():  # of a run that was killed before it had measured it
+            self._manager().delete(generation)
         items = {cell.name: ocp.args.StandardSave(_to_arrays(g)) for cell, g in cells.items()}
         self._manager().save(generation, args=ocp.args.Composite(**items))
 

@@ -14,6 +14,7 @@ A run that was stopped goes on when the same command is given again.
 import dataclasses
 import os
 import sys
+from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -27,6 +28,11 @@ _MEMBERS = flags.DEFINE_enum(
     "members", "auto", ["auto", "map", "vmap"], "how a device takes its cells: one by one or all at once"
 )
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    "~/.cache/self-consuming-loop",
+    "directory where compiled programs are kept for the next start; empty: none",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -49,6 +55,8 @@ def main(argv: list[str]) -> None:
     from loop.run import run
 
     jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or len(os.sched_getaffinity(0)))
+    if _COMPILATION_CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
     devices = jax.devices()
     directory = RunDirectory(_WORKDIR.value)
     directory.create(dataclasses.asdict(config), f"{len(devices)} x {devices[0].device_kind}")

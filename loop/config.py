@@ -30,8 +30,8 @@ class TrainConfig:
     learning_rate: float = 1e-3  # peak, reached after the warm-up
     min_learning_rate: float = 1e-4  # where the cosine ends, at max_steps
     warmup_steps: int = 100  # steps of linear warm-up
-    beta1: float = 0.9  # AdamW
-    beta2: float = 0.99  # AdamW
+    beta1: float = 0.9  # AdamW, decay of the mean gradient
+    beta2: float = 0.99  # AdamW, decay of the mean squared gradient
     weight_decay: float = 0.1  # AdamW, on matrices only
     grad_clip: float = 1.0  # largest global gradient norm
     validation_fraction: float = 0.1  # share of the examples held out for validation
@@ -76,9 +76,9 @@ class LoopConfig:
 class SweepConfig:
     """The cells: the product of these, each once. `fresh` ignores the ratios."""
 
-    cycles: tuple[str, ...] = CYCLES
+    cycles: tuple[str, ...] = CYCLES  # data cycles; see loop/cycles.py
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
 
     def __post_init__(self) -> None:
         for name in ("cycles", "fresh_ratios", "seeds"):

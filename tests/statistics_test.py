@@ -118,18 +118,25 @@ def test_all_three_findings_are_shown():
     metrics = planted({0.0: 0.3, 0.25: 0.2, 0.5: 0.05})
     assert verdicts(metrics) == [SHOWN] * 3
     sentence = findings(metrics)[1].sentence
-    for number in (f"{percent(np.exp(-2.1) - 1)} [", "at φ =\N{NO-BREAK SPACE}0.25", "in the control"):
+    for number in (f"{percent(np.exp(-2.1) - 1)} [", "at φ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.25", "in the control"):
         assert number in sentence
 
 
 def test_speed_tells_ratios_apart_that_end_at_the_same_bottom():
-    metrics = planted({0.0: 2.0, 0.5: 1.0}, generations=30)
+    metrics = planted({0.0: 1.0, 0.5: 0.4}, generations=30, control=None)
     assert findings(metrics)[1].verdict == SHOWN
 
 
 def test_a_fall_that_the_control_shares_is_none_of_the_loop():
     metrics = planted({0.0: 0.1, 0.5: 0.1}, control=0.1, correctness=(0.8, 0.3))
     assert verdicts(metrics) == [NOT_SHOWN] * 3
+    assert "does not clearly fall by more than the control's" in findings(metrics)[1].sentence
+
+
+def test_ratios_are_judged_against_the_control():
+    finding = findings(planted({0.0: 0.3, 0.5: 0.1}, control=0.1))[2]
+    assert finding.verdict == NOT_SHOWN
+    assert "no clear fall is left" in finding.sentence
 
 
 def test_correct_in_the_end_but_not_at_every_ratio():

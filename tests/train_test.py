@@ -115,6 +115,4 @@ def test_dropout_changes_training_but_not_evaluation(data):
     a, b = (run(CONFIG, data, 1, model=m)[-1] for m in (MODEL, model))
     assert float(a.loss) != float(b.loss)
     logits = Transformer(model).apply({"params": a.params}, jnp.zeros((1, 4), jnp.int32))
-    np.testing.assert_array_equal(
-        logits, Transformer(MODEL).apply({"params": a.params}, jnp.zeros((1, 4), jnp.int32))
-    )
+    np.testing.assert_array_equal(logits, Transformer(MODEL).apply({"params": a.params}, jnp.zeros((1, 4), jnp.int32)))

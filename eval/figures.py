@@ -1,0 +1,241 @@
+"""Figures of one run or several side by side: PNG, SVG, and the drawn data as CSV.
+
+One panel per cycle (and run), generations across, one line per fresh ratio φ: the mean over seeds, in a band from
+the smallest to the largest seed. The control, trained on new real data in every generation, is dashed grey in every
+panel.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
+
+AXIS_LABELS = {
+    "syntactic_correctness": "syntactic correctness",
+    "semantic_correctness": "semantic correctness",
+    "levenshtein_diversity": "Levenshtein diversity",
+    "unique_fraction": "unique fraction",
+    "sample_entropy": "sample entropy (nats)",
+}
+FRACTIONS = ("syntactic_correctness", "semantic_correctness", "unique_fraction")  # drawn up to 1
+CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn from above 0 if all of it is high
+FIGURES = {  # file name: its measures, side by side, and what they are
+    "correctness": (
+        ("syntactic_correctness", "semantic_correctness"),
+        "Share of the samples that are one boolean expression (syntactic), and that are true besides (semantic); "
+        "where all of it is high, the axis does not begin at 0.",
+    ),
+    "diversity": (
+        ("levenshtein_diversity",),
+        "Mean Levenshtein distance of all pairs of samples, relative to the longer one of the pair.",
+    ),
+    "unique": (("unique_fraction",), "Distinct samples as a share of all samples."),
+    "entropy": (("sample_entropy",), "Entropy of the empirical distribution of the samples, in nats."),
+}
+HEADLINE = ("levenshtein_diversity", "semantic_correctness")
+BAND = "Lines are means over the seeds that got there, bands reach from the smallest to the largest seed"
+REFERENCE = "the dashed grey line is the control, trained on new real data in every generation"
+
+_CONTROL = {"color": "0.4", "linestyle": (0, (4, 2)), "marker": ""}
+_LINES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)))
+_MARKERS = "osD^vP*X"
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.3",
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.9,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "svg.hashsalt": "self-consuming-loop",  # ids are random without it
+    "savefig.facecolor": "white",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """One figure: NAME.png, NAME.svg and NAME.csv are in the folder."""
+
+    name: str
+    caption: str
+
+
+def curves(runs: Runs, measures: tuple[str, ...]) -> pd.DataFrame:
+    """What is drawn: per run, cycle, fresh ratio and generation the number of seeds, and mean, min, max over them."""
+    parts = []
+    for label, metrics in runs.items():
+        keys = ["cycle", "fresh_ratio", "generation"]
+        grouped = metrics.groupby(keys, sort=False)
+        part = grouped[list(measures)].agg(["mean", "min", "max"])
+        part.columns = [f"{measure}_{what}" for measure, what in part.columns]
+        part.insert(0, "seeds", grouped["seed"].nunique())
+        parts.append(part.reset_index().assign(run=label))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["run", *table.columns.drop("run")]]
+
+
+def _ratio_styles(table: pd.DataFrame) -> dict[float, dict[str, Any]]:
+    """Colour from dark (φ = 0) to light, with a line and a marker of its own, so that colour is never needed."""
+    ratios = sorted(table.loc[table["cycle"] != "fresh", "fresh_ratio"].unique())
+    shade = colormaps["viridis"]
+    return {
+        ratio: {
+            "color": shade(0.74 * i / max(len(ratios) - 1, 1)),
+            "linestyle": _LINES[i % len(_LINES)],
+            "marker": _MARKERS[i % len(_MARKERS)],
+        }
+        for i, ratio in enumerate(ratios)
+    }
+
+
+def _draw_line(
+    ax: Axes, table: pd.DataFrame, measure: str, style: Mapping[str, Any], label: str, zorder: float
+) -> None:
+    table = table.sort_values("generation")
+    x = table["generation"].to_numpy()
+    every = max(1, math.ceil(len(x) / 10))  # markers tell lines apart; at every point they would hide them
+    style = {**style, "marker": style["marker"] or ("o" if len(x) == 1 else "")}
+    ax.plot(x, table[f"{measure}_mean"], label=label, markevery=every, zorder=zorder, clip_on=False, **style)
+    if (table["seeds"] > 1).any():
+        low, high = table[f"{measure}_min"].to_numpy(float), table[f"{measure}_max"].to_numpy(float)
+        ax.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0, zorder=zorder - 1)
+
+
+def _draw_panel(
+    ax: Axes, table: pd.DataFrame, cycle: str, measure: str, styles: Mapping[float, dict[str, Any]]
+) -> None:
+    """One cycle of one run."""
+    control = table[table["cycle"] == "fresh"]
+    if len(control):
+        _draw_line(ax, control, measure, _CONTROL, "control (fresh)", zorder=3)
+    for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle != "fresh" else ():
+        # The smallest ratio lies on top: it is the one that the eye should find.
+        _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    ax.margins(x=0.03)
+
+
+def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
+    """One legend for all panels, above them, where no data is."""
+    entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    order = sorted(entries, key=lambda label: (label.startswith("control"), label))
+    rows = math.ceil(len(order) / max(2, int(fig.get_figwidth() / 1.3)))
+    columns = math.ceil(len(order) / rows)
+    fig.legend(
+        [entries[label] for label in order],
+        order,
+        title=title,
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=3.0,
+        columnspacing=1.4,
+    )
+
+
+def _limits(axes: list[Axes], measure: str, table: pd.DataFrame) -> None:
+    lowest, highest = float(table[f"{measure}_min"].min()), float(table[f"{measure}_max"].max())
+    top = 1.0 if measure in FRACTIONS else highest or 1.0
+    bottom = math.floor(lowest * 20 - 0.4) / 20 if measure in CORRECTNESS and lowest > 0.5 else 0.0
+    for ax in axes:
+        ax.set_ylim(bottom, top + 0.04 * (top - bottom))
+
+
+def _panels(table: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
+    """The (run, cycle) of every panel in reading order, and the number of columns."""
+    labels = list(dict.fromkeys(table["run"]))
+    cycles = [cycle for cycle in dict.fromkeys(table["cycle"]) if cycle != "fresh"] or ["fresh"]
+    there = set(zip(table["run"], table["cycle"], strict=True))
+    panels = [(label, cycle) for cycle in cycles for label in labels if (label, cycle) in there]
+    if len(labels) in (2, 3) and len(panels) == len(labels) * len(cycles):
+        return panels, len(labels)  # one cycle of all runs in a row
+    return panels, 2 if len(panels) == 4 else min(3, len(panels))
+
+
+def draw(runs: Runs, measures: tuple[str, ...]) -> tuple[Figure, pd.DataFrame]:
+    """Draws measures of runs with at least one row; returns the figure and the data in it."""
+    table = curves(runs, measures)
+    styles = _ratio_styles(table)
+    panels, columns = _panels(table)
+    if len(measures) > 1:
+        columns = len(measures)  # a panel for each, side by side
+    places = [(*panel, measure) for panel in panels for measure in measures]
+    rows = math.ceil(len(places) / columns)
+    with mpl.rc_context(_STYLE):
+        fig = Figure(figsize=(max(3.5 * columns, 5.5), 2.6 * rows + 0.8), layout="constrained")
+        axes = list(fig.subplots(rows, columns, squeeze=False, sharex=True).flat)
+        for i, (ax, (label, cycle, measure)) in enumerate(zip(axes, places, strict=False)):
+            _draw_panel(ax, table[table["run"] == label], cycle, measure, styles)
+            ax.set_title(f"{cycle} · {label}" if len(runs) > 1 else cycle)
+            if len(measures) > 1 or i % columns == 0:
+                ax.set_ylabel(AXIS_LABELS[measure])
+            ax.tick_params(labelbottom=True)
+            if i + columns >= len(places):
+                ax.set_xlabel("generation")
+        for ax in axes[len(places) :]:
+            ax.set_axis_off()
+        for measure in measures:
+            shown = [ax for ax, (*_, drawn) in zip(axes, places, strict=False) if drawn == measure]
+            _limits(shown, measure, table)
+        _finish(fig, axes[: len(places)], "share of fresh real data φ")
+    return fig, table
+
+
+def draw_headline(run: pd.DataFrame) -> tuple[Figure, pd.DataFrame, str]:
+    """Diversity beside correctness, for the cycle with the most fresh ratios; returns that cycle too."""
+    looping = run[run["cycle"] != "fresh"]
+    ratios = (looping if len(looping) else run).groupby("cycle", sort=False)["fresh_ratio"].nunique()
+    cycle = str(ratios.idxmax())
+    table = curves({"": run[run["cycle"].isin([cycle, "fresh"])]}, HEADLINE).drop(columns="run")
+    styles = _ratio_styles(table)
+    with mpl.rc_context(_STYLE):
+        fig = Figure(figsize=(9, 3.9), layout="constrained")
+        axes = list(fig.subplots(1, 2))
+        for ax, measure, title in zip(axes, HEADLINE, ("How diverse it is", "How correct it is"), strict=True):
+            _draw_panel(ax, table, cycle, measure, styles)
+            _limits([ax], measure, table)
+            ax.set(xlabel="generation", ylabel=AXIS_LABELS[measure])
+            ax.set_title(title)
+        _finish(fig, axes, f"What the model writes, cycle “{cycle}”, by share of fresh real data φ")
+    return fig, table, cycle
+
+
+def _save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
+    with mpl.rc_context(_STYLE):
+        fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+        fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    table.to_csv(folder / f"{name}.csv", index=False)
+
+
+def draw_all(runs: Runs, folder: Path) -> list[Drawn]:
+    """Writes every figure into an existing folder; the headline, first, is of the first run."""
+    first = next(iter(runs.values()))
+    many = any(metrics.groupby(["cycle", "fresh_ratio"])["seed"].nunique().max() > 1 for metrics in runs.values())
+    control = any((metrics["cycle"] == "fresh").any() for metrics in runs.values())
+    how = [BAND] * many + [REFERENCE] * control
+    notes = f" {'; '.join(how)}." if how else ""
+    notes = notes[:1] + notes[1:2].upper() + notes[2:]
+    fig, table, cycle = draw_headline(first)
+    _save(fig, table, folder, "headline")
+    of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
+    drawn = [Drawn("headline", f"Diversity and semantic correctness of the samples, cycle {cycle}{of}.{notes}")]
+    for name, (measures, what) in FIGURES.items():
+        _save(*draw(runs, measures), folder, name)
+        drawn.append(Drawn(name, what + notes))
+    return drawn

@@ -1,0 +1,294 @@
+"""Makes a run's report, or a comparison of several runs: report/index.html, with figures and tables beside it.
+
+    python -m eval.report --workdir=DIR [DIR2 …]
+
+The report lies in DIR; its path is printed. A run that is still going can be reported on at any time.
+"""
+
+import base64
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from eval.cell import Cell
+from eval.run_directory import RunDirectory
+from logic import command
+from logic.symbols import decode
+from logic.verifier import Verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from eval.statistics import Finding, Summary
+
+QUESTION = (
+    "What happens to a language model that is trained on what its predecessor wrote, generation after generation?"
+)
+SHOWN_SAMPLES = 10
+LONGEST_SAMPLE = 200  # characters; what is longer is cut
+KINDS = {  # the verdicts as the report shows them: class, symbol, meaning
+    "support": ("●", "in support: what the generator of the real data could have written"),
+    "correct": ("◆", "correct, but outside the support"),
+    "syntactic": ("▲", "an expression, but not true"),
+    "malformed": ("✕", "not an expression"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the report says of one run."""
+
+    label: str
+    directory: RunDirectory
+    record: dict[str, Any]  # config.json
+    metrics: "pd.DataFrame"
+    statuses: list[Mapping[str, Any]]
+    summary: "Summary"
+    findings: "list[Finding]"
+
+    @property
+    def state(self) -> str:
+        """How far the run is."""
+        last = int(self.metrics["generation"].max())
+        planned = self.record["config"].get("loop", {}).get("generations", last + 1)
+        if last + 1 < planned and len(self.statuses) < len(self.summary.cells):
+            return f"not finished: {last + 1} of {planned} generations are there"
+        return f"{last + 1} generations"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownSample:
+    """One sample in the report."""
+
+    text: str
+    kind: str  # of KINDS
+    repeat: bool  # the same as one above it
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleColumn:
+    """The first samples of one generation."""
+
+    generation: int
+    diversity: float
+    unique_fraction: float
+    samples: list[ShownSample]
+
+    @property
+    def distinct(self) -> int:
+        """Distinct samples among those that are shown."""
+        return sum(not sample.repeat for sample in self.samples)
+
+
+def read_run(directory: RunDirectory, label: str = "") -> Run:
+    """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
+    from eval import statistics
+
+    record = directory.config()
+    metrics, statuses = statistics.tables(directory.rows())
+    if metrics.empty:
+        raise command.UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
+    summary = statistics.summary(metrics, statuses)
+    return Run(label, directory, record, metrics, statuses, summary, statistics.findings(metrics))
+
+
+def _labels(directories: Sequence[RunDirectory]) -> list[str]:
+    """The directories' names, with as many parents as it takes to tell them apart."""
+    paths = [directory.path for directory in directories]
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        labels = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
+
+
+def show_samples(expressions: Sequence[bytes], verdicts: Verdicts) -> list[ShownSample]:
+    """Text and verdict of each sample; the empty one is ∅."""
+    shown: list[ShownSample] = []
+    seen: set[bytes] = set()
+    for e, text, syntactic, semantic, in_support in zip(expressions, decode(expressions), *verdicts, strict=True):
+        kind = "support" if in_support else "correct" if semantic else "syntactic" if syntactic else "malformed"
+        if len(text) > LONGEST_SAMPLE:
+            text = f"{text[:LONGEST_SAMPLE]} … ({len(e)} symbols)"
+        shown.append(ShownSample(text or "∅", kind, e in seen))
+        seen.add(e)
+    return shown
+
+
+def _sample_columns(run: Run, cell: Cell, table: "pd.DataFrame") -> Iterator[SampleColumn]:
+    """The first, the middle and the last generation of a cell whose samples can be read."""
+    there = [t for t in sorted(table["generation"]) if run.directory.has_samples(int(t))]
+    for t in sorted({there[0], there[len(there) // 2], there[-1]}) if there else ():
+        try:
+            samples = run.directory.read_samples(cell, int(t))
+        except (ImportError, OSError, KeyError) as error:  # no TFDS on this machine, or samples were removed
+            print(f"eval.report: no samples of {cell.name}, generation {t}: {error}", file=sys.stderr)
+            continue
+        first = slice(0, SHOWN_SAMPLES)
+        row = table[table["generation"] == t].iloc[0]
+        yield SampleColumn(
+            int(t),
+            float(row["levenshtein_diversity"]),
+            float(row["unique_fraction"]),
+            show_samples(samples.expressions[first], Verdicts(*(v[first] for v in samples.verdicts))),
+        )
+
+
+def _all_samples(run: Run) -> list[tuple[Cell, list[SampleColumn]]]:
+    keys = ["cycle", "fresh_ratio", "seed"]
+    found = []
+    for (cycle, ratio, seed), table in run.metrics.groupby(keys, sort=False):
+        cell = Cell(str(cycle), float(ratio), int(seed))
+        found.append((cell, list(_sample_columns(run, cell, table))))
+    return [(cell, columns) for cell, columns in found if columns]
+
+
+# Numbers as text, for the page and the terminal alike.
+
+
+def _missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or bool(pd.isna(value))
+
+
+def _number(value: Any, unit: str) -> str:
+    """A figure of the summary. `unit`: `%` of a fraction, `+%` of a change, `t` of a generation, or plain."""
+    from eval.statistics import percent
+
+    if _missing(value):
+        return "–"  # noqa: RUF001 (a dash in a table)
+    if unit in ("%", "+%"):
+        return percent(value, signed=unit == "+%")
+    return f"{value:.1f}".removesuffix(".0") if unit == "t" else f"{value:.3f}"
+
+
+def _interval(row: Mapping[str, Any], name: str, unit: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "" if _missing(low) else f"[{_number(low, unit)}, {_number(high, unit)}]"
+
+
+def _span(row: Mapping[str, Any], name: str, unit: str) -> str:
+    return f"{_number(row[f'{name}_first'], unit)} → {_number(row[f'{name}_last'], unit)}"
+
+
+def _event(row: Mapping[str, Any], name: str) -> str:
+    """The mean generation of an event, or in how many cells it happened at all."""
+    reached, cells = row[f"{name}_reached"], row["cells"]
+    return _number(row[name], "t") if reached == cells else f"in {reached} of {cells}" if reached else "not reached"
+
+
+def print_findings(directory: RunDirectory) -> None:
+    """Prints a run's summary and findings to standard output. Raises UsageError if there is nothing to summarise."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
+    run = read_run(directory)
+    # The console's own width, but where the output goes to a file lines should not be cut at 80.
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(title=f"First → last generation ({run.state}), means over seeds", title_justify="left")
+    for header in ("cycle", "φ", "seeds", "diversity", "change [95 %]", "semantically correct", "unique"):
+        table.add_column(header, justify="left" if header == "cycle" else "right")
+    for row in run.summary.groups.to_dict("records"):
+        table.add_row(
+            row["cycle"],
+            f"{row['fresh_ratio']:g}",
+            str(row["cells"]),
+            _span(row, "diversity", ""),
+            f"{_number(row['diversity_change'], '+%')} {_interval(row, 'diversity_change', '+%')}".strip(),
+            _span(row, "semantic_correctness", "%"),
+            _span(row, "unique_fraction", "%"),
+        )
+    console.print(table)
+    for i, finding in enumerate(run.findings, 1):
+        console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")
+        console.print(Padding(finding.sentence, (0, 0, 0, 3)))
+    for row in run.summary.cells[run.summary.cells["status"] != ""].to_dict("records"):
+        cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
+        console.print(f"\n{cell.name} ended early: {row['status']}")
+
+
+def _render(runs: Sequence[Run], folder: Path) -> str:
+    """Writes figures and tables into the folder and returns the page."""
+    import jinja2
+    import pandas as pd
+
+    from eval import figures, statistics
+
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
+    for part in ("cells", "groups"):
+        tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
+        table = pd.concat(tables, ignore_index=True)
+        table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # samples and configurations are not to be trusted
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    images = {d.name: base64.b64encode((folder / f"{d.name}.svg").read_bytes()).decode() for d in drawn}
+    return environment.get_template("report.html.jinja").render(
+        question=QUESTION,
+        runs=runs,
+        samples={run.label: _all_samples(run) for run in runs},
+        figures=drawn,
+        images=images,
+        kinds=KINDS,
+        shown_samples=SHOWN_SAMPLES,
+        measures=statistics.MEASURES,
+        events=statistics.EVENTS,
+        badges={statistics.SHOWN: "✓", statistics.NOT_SHOWN: "✕", statistics.UNDECIDED: "?"},
+        number=_number,
+        interval=_interval,
+        span=_span,
+        event=_event,
+        missing=_missing,
+        pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
+    )
+
+
+def build_report(directories: Sequence[RunDirectory]) -> Path:
+    """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
+
+    The report is written beside the old one and takes its place when it is complete.
+
+    Raises:
+      UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
+    """
+    unique = list({directory.path.resolve(): directory for directory in directories}.values())
+    runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
+    target = unique[0].report
+    try:
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=unique[0].path) as scratch:
+            new = Path(scratch) / "new"
+            new.mkdir()
+            page = _render(runs, new)
+            (new / "index.html").write_text(page, encoding="utf-8")
+            if target.exists():
+                target.rename(Path(scratch) / "old")  # and gone with the scratch
+            new.rename(target)
+    except PermissionError as error:
+        raise command.UsageError(f"--workdir {unique[0].path} cannot be written: {error.strerror}") from None
+    return target / "index.html"
+
+
+def main(argv: list[str]) -> None:
+    """Builds the report of the runs that the flag and the arguments name."""
+    named = [flags.FLAGS.workdir, *argv[1:]] if flags.FLAGS.workdir else argv[1:]
+    if not named:
+        raise command.UsageError("--workdir is missing: name the directory of a run")
+    print(build_report([RunDirectory(name) for name in named]))
+
+
+if __name__ == "__main__":
+    # Here, since launch.main has a flag of this name and imports this module.
+    flags.DEFINE_string("workdir", None, "directory of a run; further ones follow as arguments, to compare them")
+    command.run(main)

@@ -1,0 +1,181 @@
+"""The loop, end to end, on the smoke preset."""
+
+import csv
+import dataclasses
+import re
+import shutil
+
+import jax.monitoring
+import numpy as np
+import pytest
+
+import loop.run
+from eval.cell import Cell
+from eval.measures import COLUMNS, SAMPLE_COLUMNS
+from eval.run_directory import RunDirectory
+from launch.configuration import resolve
+from launch.presets import smoke
+from logic.verifier import verify
+from loop.config import Config
+from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
+from loop.run import run
+
+COSTS = ("train_seconds", "sample_seconds")
+
+
+def config(**sweep) -> Config:
+    c = smoke.get_config()
+    c.sweep.update(sweep)
+    return resolve(c)
+
+
+def start(path, c: Config) -> RunDirectory:
+    directory = RunDirectory(path)
+    directory.create(dataclasses.asdict(c), "test")
+    return directory
+
+
+def results(directory: RunDirectory) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in COSTS} for row in directory.rows()]
+
+
+CONFIG = config(cycles=("full", "incremental", "balanced", "expanding", "subsample", "fresh"), seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, and the number of compilations seen after each chunk of steps."""
+    directory = start(tmp_path_factory.mktemp("run") / "run", CONFIG)
+    compilations, seen = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, _, **__: compilations.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    run(CONFIG, directory, tell=lambda p: seen.append((p.generation, len(compilations))))
+    seen.append((CONFIG.loop.generations, len(compilations)))
+    return directory, seen
+
+
+def test_nothing_compiles_after_generation_0(finished):
+    _, seen = finished
+    assert seen[0][1] > 0
+    after_first = [count for generation, count in seen if generation >= 1]
+    assert len(set(after_first)) == 1, seen
+
+
+def test_every_cell_and_generation_has_a_row(finished):
+    directory, _ = finished
+    with (directory.path / "metrics.csv").open() as f:
+        table = list(csv.DictReader(f))
+    assert tuple(table[0]) == COLUMNS
+    keys = [Cell(r["cycle"], float(r["fresh_ratio"]), int(r["seed"])) for r in table]
+    cells = CONFIG.cells()
+    assert keys == cells * 3
+    assert [int(r["generation"]) for r in table] == [g for g in range(3) for _ in cells]
+    assert all(np.isfinite(float(r[c])) for r in table for c in COLUMNS[1:])
+    assert directory.rows() == [
+        {k: v if k == "cycle" else type(d[k])(v) for k, v in r.items()}
+        for r, d in zip(table, directory.rows(), strict=True)
+    ]
+
+
+def test_cells_of_equal_seed_share_generation_0(finished):
+    directory, _ = finished
+    first = [r for r in results(directory) if r["generation"] == 0]
+    for seed in (0, 1):
+        assert len({tuple(r[c] for c in (*SAMPLE_COLUMNS, "train_loss")) for r in first if r["seed"] == seed}) == 1
+    assert len({r["train_loss"] for r in first}) == 2
+
+
+def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
+    directory, _ = finished
+    assert directory.checkpoints() == [0, 1, 2]
+    for cell in CONFIG.cells():
+        blocks = [initial_training_set(CONFIG, cell.seed)]
+        train = blocks[0]
+        for t in range(3):
+            stored, samples = directory.load(cell, t), directory.read_samples(cell, t)
+            assert stored.training_set.expressions == train.expressions
+            np.testing.assert_array_equal(stored.training_set.source, train.source)
+            np.testing.assert_array_equal(stored.training_set.index, train.index)
+            assert (samples.generation, samples.cycle, samples.seed) == (t, cell.cycle, cell.seed)
+            np.testing.assert_array_equal(samples.verdicts, verify(samples.expressions, CONFIG.language))
+            row = next(
+                r
+                for r in directory.rows()
+                if r["generation"] == t and Cell(r["cycle"], r["fresh_ratio"], r["seed"]) == cell
+            )
+            assert row["train_size"] == len(train) == CONFIG.train_size(cell.cycle, t)
+            assert row["train_loss"] == stored.counters["train_loss"]
+            assert row["steps"] == 20
+            assert row["train_tokens"] == 20 * 16 * 16
+            blocks.append(incoming_block(CONFIG, cell, t, samples.expressions))
+            train = next_training_set(CONFIG, cell, t, train, blocks if has_memory(cell.cycle) else blocks[-1:])
+
+
+def test_a_finished_run_is_not_recomputed(finished):
+    directory, _ = finished
+    before = (directory.path / "metrics.csv").stat().st_mtime_ns
+    run(CONFIG, RunDirectory(directory.path), tell=lambda p: pytest.fail("a step was taken"))
+    assert (directory.path / "metrics.csv").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("complete", [1, 2])
+def test_resumed_equals_uninterrupted(finished, tmp_path, complete):
+    directory, _ = finished
+    shutil.copytree(directory.path, tmp_path / "run")
+    cut = RunDirectory(tmp_path / "run")
+    cut.write_rows([r for r in cut.rows() if r["generation"] < complete])  # as if killed before the rest was measured
+    run(CONFIG, cut)
+    assert results(cut) == results(directory)
+    for cell in CONFIG.cells():
+        assert cut.read_samples(cell, 2).expressions == directory.read_samples(cell, 2).expressions
+        jax.tree.map(np.testing.assert_array_equal, cut.load(cell, 2).params, directory.load(cell, 2).params)
+
+
+def test_a_result_does_not_depend_on_the_other_cells(finished, tmp_path):
+    directory, _ = finished
+    one = config(cycles=("full",), fresh_ratios=(0.5,), seeds=(1,))
+    alone = start(tmp_path / "alone", one)
+    run(one, alone)
+    for mine in results(alone):
+        both = next(r for r in results(directory) if all(r[k] == mine[k] for k in COLUMNS[:4]))
+        assert mine["train_loss"] == pytest.approx(both["train_loss"], rel=1e-3)
+        assert mine["unique_fraction"] == pytest.approx(both["unique_fraction"], abs=0.1)
+
+
+def test_infinite_loss_ends_the_cell_with_a_status(tmp_path):
+    c = smoke.get_config()
+    c.train.update(learning_rate=1e30, grad_clip=1e30)
+    c.sweep.update(cycles=("full",), seeds=(0,))
+    directory = start(tmp_path / "run", resolve(c))
+    run(resolve(c), directory)
+    rows = directory.rows()
+    assert len(rows) == 2  # φ = 0 and 0.5
+    assert all(re.fullmatch(r"loss not finite at step \d+", r["status"]) for r in rows)
+    assert (directory.path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
+    run(resolve(c), directory, tell=lambda p: pytest.fail("an ended cell went on"))
+
+
+def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
+    c = config(cycles=("full", "fresh"), fresh_ratios=(0.0,))
+    bad = c.cells()[0]
+    real = loop.run.run_generation
+
+    def with_a_failure(config, ensemble, cells, generation, *rest):
+        outcomes = real(config, ensemble, cells, generation, *rest)
+        if generation == 1:
+            outcomes[bad] = dataclasses.replace(outcomes[bad], samples=[], status="loss not finite at step 7")
+        return outcomes
+
+    monkeypatch.setattr(loop.run, "run_generation", with_a_failure)
+    directory = start(tmp_path / "run", c)
+    run(c, directory)
+    ours = [(r["cycle"], r["generation"], r.get("status")) for r in directory.rows()]
+    end = "loss not finite at step 7"
+    assert ours == [("full", 0, None), ("fresh", 0, None), ("full", 1, end), ("fresh", 1, None), ("fresh", 2, None)]
+    with pytest.raises(KeyError):
+        directory.load(bad, 1)
+    # Resumed after the failure, the cell stays ended.
+    directory.write_rows([r for r in directory.rows() if r["generation"] < 2])
+    run(c, directory)
+    assert [(r["cycle"], r["generation"], r.get("status")) for r in directory.rows()] == ours
