@@ -1,6 +1,7 @@
 """A cell of a sweep."""
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,6 @@ class Cell:
         return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}"
 
     @property
-    def keys(self) -> dict[str, str | float | int]:
+    def keys(self) -> dict[str, Any]:
         """The cell's columns in every table."""
         return dataclasses.asdict(self)

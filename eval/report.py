@@ -25,7 +25,8 @@ from logic.verifier import Verdicts
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eval.statistics import Finding, Summary
+    from eval.findings import Finding
+    from eval.statistics import Summary
 
 QUESTION = (
     "What happens to a language model that is trained on what its predecessor wrote, generation after generation?"
@@ -88,14 +89,14 @@ class SampleColumn:
 
 def read_run(directory: RunDirectory, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval import statistics
+    from eval import findings, statistics
 
     record = directory.config()
     metrics, statuses = statistics.tables(directory.rows())
     if metrics.empty:
         raise command.UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summary = statistics.summary(metrics, statuses)
-    return Run(label, directory, record, metrics, statuses, summary, statistics.findings(metrics))
+    return Run(label, directory, record, metrics, statuses, summary, findings.findings(metrics))
 
 
 def _labels(directories: Sequence[RunDirectory]) -> list[str]:
@@ -160,7 +161,7 @@ def _missing(value: Any) -> bool:
 
 def _number(value: Any, unit: str) -> str:
     """A figure of the summary. `unit`: `%` of a fraction, `+%` of a change, `t` of a generation, or plain."""
-    from eval.statistics import percent
+    from eval.findings import percent
 
     if _missing(value):
         return "–"  # noqa: RUF001 (a dash in a table)
@@ -220,7 +221,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval import figures, statistics
+    from eval import figures, findings, statistics
 
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
     for part in ("cells", "groups"):
@@ -245,7 +246,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=SHOWN_SAMPLES,
         measures=statistics.MEASURES,
         events=statistics.EVENTS,
-        badges={statistics.SHOWN: "✓", statistics.NOT_SHOWN: "✕", statistics.UNDECIDED: "?"},
+        badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         number=_number,
         interval=_interval,
         span=_span,

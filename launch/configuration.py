@@ -32,7 +32,7 @@ def resolve(given: config_dict.ConfigDict) -> Config:
     return _build(Config, given.to_dict(), "")
 
 
-def _build(cls: type, given: Any, path: str) -> Any:
+def _build(cls: Any, given: Any, path: str) -> Any:
     if not isinstance(given, dict):
         raise ValueError(f"{path} = {given!r}: a group of fields is needed")
     known = typing.get_type_hints(cls)

@@ -48,8 +48,8 @@ def main(argv: list[str]) -> None:
 
     # Only from here on is anything slow to import, or written.
     import jax
-    from eval.report import build_report, print_findings
 
+    from eval.report import build_report, print_findings
     from eval.run_directory import RunDirectory
     from launch.progress import Reporter
     from loop.run import run

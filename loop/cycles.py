@@ -34,7 +34,7 @@ def _subset(examples: Examples, size: int, rng: np.random.Generator) -> Examples
 
 def incoming_block(config: Config, cell: Cell, generation: int, samples: list[bytes]) -> Examples:
     """N_t, from the samples S_t of generation t."""
-    rng = generator(cell.seed, generation, Purpose.MIX)
+    rng = generator(cell.seed, generation, Purpose.BLOCK)
     written = _subset(Examples.of(samples, GENERATED, generation), config.num_generated(cell), rng)
     fresh = real_examples(config, cell.seed, generation + 1, config.num_fresh(cell))
     return concatenate([written, fresh])
@@ -45,8 +45,7 @@ def next_training_set(
 ) -> Examples:
     """D_{t+1} from D_t (`current`) and `blocks`: D_0, N_0, …, N_t, or at least N_t for cycles without memory."""
     m, newest = config.loop.num_examples, blocks[-1]
-    # N_t is drawn from the same stream; a jump keeps the two choices independent.
-    rng = np.random.Generator(generator(cell.seed, generation, Purpose.MIX).bit_generator.jumped())
+    rng = generator(cell.seed, generation, Purpose.MIX)
     match cell.cycle:
         case "full" | "fresh":
             return newest

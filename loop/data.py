@@ -45,10 +45,10 @@ def lay_out(
     return TrainData(
         stream_C=np.pad(stream, (0, C - len(stream))),
         start_E=np.pad(start[:-1], (0, E - n)).astype(np.int32),
-        train_examples=np.int32(train),
-        num_examples=np.int32(n),
-        train_symbols=np.int32(start[train]),
-        num_symbols=np.int32(start[n]),
+        train_examples=np.array(train, np.int32),
+        num_examples=np.array(n, np.int32),
+        train_symbols=start[train].astype(np.int32),
+        num_symbols=start[n].astype(np.int32),
     )
 
 

@@ -1,6 +1,7 @@
 """The experiment: all generations of all cells, from an empty directory or from where a run stopped."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,7 +70,7 @@ def run(
         commit: Future[None] | None = None
         for t in range(first, config.loop.generations):
             training_sets = {cell: loop.training_set for cell, loop in loops.items()}
-            outcomes = run_generation(config, ensemble, cells, t, training_sets, lambda p, t=t: clock.tick(t, p))
+            outcomes = run_generation(config, ensemble, cells, t, training_sets, functools.partial(clock.tick, t))
             if commit is not None:
                 commit.result()
             commit = background.submit(_commit, config, directory, t, outcomes, rows)

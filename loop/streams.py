@@ -11,13 +11,14 @@ class Purpose(enum.IntEnum):
 
     REAL_DATA = 0  # draws from the real distribution
     SHUFFLE = 1  # order of the examples, train/validation split
-    MIX = 2  # which examples go into the next training set
-    INIT = 3  # initial weights
-    BATCH = 4  # training windows
-    DROPOUT = 5
-    EVALUATION = 6  # windows on which losses are evaluated
-    SAMPLE = 7  # the model's samples
-    MEASURE = 8  # subsets that measures are taken on
+    BLOCK = 2  # which samples go into the incoming block
+    MIX = 3  # which examples go into the next training set
+    INIT = 4  # initial weights
+    BATCH = 5  # training windows
+    DROPOUT = 6
+    EVALUATION = 7  # windows on which losses are evaluated
+    SAMPLE = 8  # the model's samples
+    MEASURE = 9  # subsets that measures are taken on
 
 
 def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:

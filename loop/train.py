@@ -12,11 +12,10 @@ from loop.config import TrainConfig
 from loop.data import TrainData, windows
 from loop.streams import Purpose, key
 from model.config import ModelConfig
-from model.transformer import Transformer, init_params, negative_log_likelihood
+from model.transformer import forward, init_params, negative_log_likelihood
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """All that training carries on, and the best parameters so far."""
 
     params: dict
@@ -80,8 +79,7 @@ def is_active(config: TrainConfig, state: TrainState) -> jax.Array:
 
 def batch_loss(model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
     """Mean nats per symbol of windows, int32 [B, T + 1]; a dropout key means training."""
-    rngs = None if dropout_key is None else {"dropout": dropout_key}
-    logits_BTV = Transformer(model).apply({"params": params}, batch[:, :-1], train=rngs is not None, rngs=rngs)
+    logits_BTV = forward(model, params, batch[:, :-1], dropout_key)
     return negative_log_likelihood(logits_BTV, batch[:, 1:]).mean()
 
 

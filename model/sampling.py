@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from model.config import ModelConfig, SampleConfig
 from model.kv_cache import init_cache
-from model.transformer import Transformer
+from model.transformer import forward_cached
 
 EOS = 0  # what a sample begins after and ends before
 
@@ -53,7 +53,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Calla
 
         def write(carry: tuple) -> tuple:
             ids_BT, t, symbol_B, done_B, cache = carry
-            logits_B1V, cache = Transformer(model).apply({"params": params}, symbol_B[:, None], cache)
+            logits_B1V, cache = forward_cached(model, params, symbol_B[:, None], cache)
             symbol_B = choose(jax.random.fold_in(key, t), logits_B1V[:, 0], config)
             symbol_B = jnp.where(done_B, EOS, symbol_B)
             ids_BT = jax.lax.dynamic_update_slice(ids_BT, symbol_B[:, None].astype(jnp.uint8), (0, t))

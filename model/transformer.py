@@ -3,8 +3,11 @@
 Axes: B batch, T symbols, D width, F MLP width, H heads, K head width, S places attended to, V vocabulary.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from model.config import ModelConfig
@@ -94,19 +97,14 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Logits of the next symbol.
-
-    `apply({"params": params}, ids_BT)` reads whole sequences and returns logits_BTV in float32. With a cache it
-    reads the next T symbols of sequences that are partly cached, and returns (logits_BTV, the longer cache).
-    Training needs `train=True` and, with dropout, `rngs={"dropout": key}`.
-    """
+    """Logits of the next symbol, float32, and the longer cache if there is one; see `forward`, `forward_cached`."""
 
     config: ModelConfig
 
     @nn.compact
     def __call__(
         self, ids_BT: jax.Array, cache: KVCache | None = None, train: bool = False
-    ) -> jax.Array | tuple[jax.Array, KVCache]:
+    ) -> tuple[jax.Array, KVCache | None]:
         c = self.config
         T = ids_BT.shape[1]
         init = nn.initializers.normal(0.02)
@@ -118,20 +116,18 @@ class Transformer(nn.Module):
             position_SD = self.param("positions", init, (c.context_length, c.width))
             x_BTD = x_BTD + position_SD[position_T].astype(c.dtype)[None]
         x_BTD = nn.Dropout(c.dropout, deterministic=not train)(x_BTD)
-        layers = []
+        layers: list[LayerCache] = []
         for i in range(c.num_layers):
-            layer = None if cache is None else cache.layers[i]
-            x_BTD, layer = Block(c, name=f"block_{i}")(x_BTD, position_T, layer, train)
-            layers.append(layer)
+            before = None if cache is None else cache.layers[i]
+            x_BTD, after = Block(c, name=f"block_{i}")(x_BTD, position_T, before, train)
+            layers += [] if after is None else [after]
         x_BTD = Norm(c, name="norm")(x_BTD)
         if c.tie_embeddings:
             logits_BTV = x_BTD @ embedding_VD.astype(c.dtype).T
         else:
             logits_BTV = dense(c, c.vocab_size, "head")(x_BTD)
         logits_BTV = logits_BTV.astype(jnp.float32)
-        if cache is None:
-            return logits_BTV
-        return logits_BTV, KVCache(tuple(layers), cache.length + T)
+        return logits_BTV, None if cache is None else KVCache(tuple(layers), cache.length + T)
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> dict:
@@ -139,12 +135,29 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
     return Transformer(config).init(key, jnp.zeros((1, 1), jnp.int32))["params"]
 
 
+def forward(
+    config: ModelConfig, params: dict, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
+) -> jax.Array:
+    """Reads whole sequences, int; returns logits_BTV, float32. A dropout key means training."""
+    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    result: Any = Transformer(config).apply({"params": params}, ids_BT, train=rngs is not None, rngs=rngs)
+    return result[0]
+
+
+def forward_cached(
+    config: ModelConfig, params: dict, ids_BT: jax.Array | np.ndarray, cache: KVCache
+) -> tuple[jax.Array, KVCache]:
+    """Reads the next T symbols of sequences that are partly cached; returns logits_BTV and the longer cache."""
+    result: Any = Transformer(config).apply({"params": params}, ids_BT, cache)
+    return result
+
+
 def count_params(params: dict) -> int:
     """Number of trained scalars."""
     return sum(x.size for x in jax.tree.leaves(params))
 
 
-def negative_log_likelihood(logits_BTV: jax.Array, target_BT: jax.Array) -> jax.Array:
+def negative_log_likelihood(logits_BTV: jax.Array, target_BT: jax.Array | np.ndarray) -> jax.Array:
     """Nats of every target symbol, float32_BT."""
     log_p_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32), axis=-1)
     return -jnp.sum(log_p_BTV * jax.nn.one_hot(target_BT, logits_BTV.shape[-1]), axis=-1)

@@ -41,7 +41,7 @@ def test_diversity_equals_the_definition(samples, repeats):
 
 
 def test_diversity_over_many_blocks_and_long_expressions(monkeypatch):
-    samples = Grammar(1, 4).sample(60, np.random.default_rng(0)) + [bytes([1]) * 700, b"", b""]
+    samples = [*Grammar(1, 4).sample(60, np.random.default_rng(0)), bytes([1]) * 700, b"", b""]
     monkeypatch.setattr("eval.diversity._BLOCK", 7)
     assert levenshtein_diversity(Counter(samples)) == pytest.approx(naive_diversity(samples), abs=1e-12)
 

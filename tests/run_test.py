@@ -47,9 +47,12 @@ def finished(tmp_path_factory):
     """A finished run, and the number of compilations seen after each chunk of steps."""
     directory = start(tmp_path_factory.mktemp("run") / "run", CONFIG)
     compilations, seen = [], []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, _, **__: compilations.append(name) if name.endswith("backend_compile_duration") else None
-    )
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            compilations.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     run(CONFIG, directory, tell=lambda p: seen.append((p.generation, len(compilations))))
     seen.append((CONFIG.loop.generations, len(compilations)))
     return directory, seen

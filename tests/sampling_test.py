@@ -6,7 +6,7 @@ import scipy.stats
 
 from model.config import SampleConfig
 from model.sampling import choose, filter_logits, sampler
-from model.transformer import Transformer
+from model.transformer import forward
 from tests.transformer_test import TINY, VARIANTS, random_params
 
 
@@ -20,7 +20,7 @@ def draw(config, model=TINY, n=64, seed=0, params=None):
 def test_greedy_equals_top_1_of_the_full_forward_pass(model, seed):
     params = random_params(model, seed)
     written = draw(SampleConfig(temperature=0), model, n=1, params=params)[0]
-    full = jax.jit(lambda ids: Transformer(model).apply({"params": params}, ids))
+    full = jax.jit(lambda ids: forward(model, params, ids))
     ids = [0]
     while len(ids) <= 12 and (len(ids) == 1 or ids[-1] != 0):
         padded = np.array([ids + [0] * (12 - len(ids))])  # causality: what follows does not matter
@@ -39,7 +39,7 @@ def test_nothing_follows_the_end():
 
 def test_first_symbol_has_the_models_distribution():
     params = random_params(TINY)
-    logits_V = Transformer(TINY).apply({"params": params}, np.zeros((1, 1), int))[0, 0]
+    logits_V = forward(TINY, params, np.zeros((1, 1), int))[0, 0]
     p_V = np.asarray(jax.nn.softmax(logits_V / 0.7), np.float64)
     first = draw(SampleConfig(temperature=0.7, batch_size=512), n=20_000, params=params)[:, 0]
     observed = np.bincount(first, minlength=8)

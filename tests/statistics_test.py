@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.findings import NOT_SHOWN, SHOWN, UNDECIDED, findings, percent
 from eval.measures import COLUMNS
-from eval.statistics import EVENTS, NOT_SHOWN, SHOWN, UNDECIDED, findings, mean_interval, percent, summary, tables
+from eval.statistics import EVENTS, mean_interval, summary, tables
 
 
 def cell_rows(cycle, ratio, seed, diversity, correctness, unique=None):

@@ -13,11 +13,11 @@ from loop.config import TrainConfig
 from loop.data import lay_out, windows
 from loop.streams import Purpose, key
 from model.config import ModelConfig
-from model.transformer import Transformer
+from model.transformer import forward
 
 MODEL = ModelConfig(num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary")
 CONFIG = TrainConfig(
-    batch_size=16, max_steps=60, warmup_steps=5, eval_interval=20, eval_batches=2, learning_rate=1e-2, windows="aligned"
+    batch_size=16, max_steps=150, warmup_steps=5, eval_interval=50, eval_batches=2, learning_rate=1e-2, windows="aligned"
 )
 SEED, GENERATION = jnp.uint32(3), jnp.int32(1)
 
@@ -114,5 +114,5 @@ def test_dropout_changes_training_but_not_evaluation(data):
     model = dataclasses.replace(MODEL, dropout=0.3)
     a, b = (run(CONFIG, data, 1, model=m)[-1] for m in (MODEL, model))
     assert float(a.loss) != float(b.loss)
-    logits = Transformer(model).apply({"params": a.params}, jnp.zeros((1, 4), jnp.int32))
-    np.testing.assert_array_equal(logits, Transformer(MODEL).apply({"params": a.params}, jnp.zeros((1, 4), jnp.int32)))
+    logits = forward(model, a.params, jnp.zeros((1, 4), jnp.int32))
+    np.testing.assert_array_equal(logits, forward(MODEL, a.params, jnp.zeros((1, 4), jnp.int32)))

@@ -7,7 +7,7 @@ import pytest
 
 from model.config import ModelConfig
 from model.kv_cache import init_cache
-from model.transformer import Transformer, count_params, init_params, negative_log_likelihood, rotate
+from model.transformer import count_params, forward, forward_cached, init_params, negative_log_likelihood, rotate
 
 TINY = ModelConfig(num_layers=2, num_heads=2, width=16, context_length=12, dropout=0.0)
 VARIANTS = [
@@ -36,7 +36,7 @@ def test_future_symbols_do_not_change_logits(config):
     params, ids_BT = random_params(config), random_ids((3, 12))
     changed_BT = ids_BT.copy()
     changed_BT[:, 7:] = (changed_BT[:, 7:] + 1) % 8
-    apply = jax.jit(lambda ids: Transformer(config).apply({"params": params}, ids))
+    apply = jax.jit(lambda ids: forward(config, params, ids))
     a_BTV, b_BTV = apply(ids_BT), apply(changed_BT)
     np.testing.assert_allclose(a_BTV[:, :7], b_BTV[:, :7], atol=1e-5)
     assert np.abs(a_BTV[:, 7:] - b_BTV[:, 7:]).max() > 0.1
@@ -46,11 +46,11 @@ def test_future_symbols_do_not_change_logits(config):
 @pytest.mark.parametrize("split", [(1,) * 12, (5, 1, 6), (12,)])
 def test_cached_reading_equals_the_full_forward_pass(config, split):
     params, ids_BT = random_params(config), random_ids((3, 12))
-    apply = jax.jit(Transformer(config).apply)
-    full_BTV = apply({"params": params}, ids_BT)
+    forward_jit = jax.jit(forward_cached, static_argnums=0)
+    full_BTV = forward(config, params, ids_BT)
     cache, parts, at = init_cache(config, 3), [], 0
     for n in split:
-        part, cache = apply({"params": params}, ids_BT[:, at : at + n], cache)
+        part, cache = forward_jit(config, params, ids_BT[:, at : at + n], cache)
         parts.append(part)
         at += n
     assert int(cache.length) == 12
@@ -70,7 +70,7 @@ def test_rotary_scores_depend_on_distance_only():
 
 def test_learned_positions_tell_places_apart():
     params = random_params(TINY)
-    logits_BTV = Transformer(TINY).apply({"params": params}, np.full((1, 12), 3))
+    logits_BTV = forward(TINY, params, np.full((1, 12), 3))
     assert np.abs(logits_BTV[0, 0] - logits_BTV[0, 1]).max() > 0.1
 
 
@@ -89,20 +89,20 @@ def test_dropout_is_random_in_training_only():
     params, ids_BT = random_params(config), random_ids((2, 12))
 
     def train(seed: int) -> jax.Array:
-        return Transformer(config).apply({"params": params}, ids_BT, train=True, rngs={"dropout": jax.random.key(seed)})
+        return forward(config, params, ids_BT, jax.random.key(seed))
 
     assert np.abs(train(0) - train(1)).max() > 0.1
     np.testing.assert_array_equal(train(0), train(0))
-    plain = Transformer(config).apply({"params": params}, ids_BT)
-    np.testing.assert_allclose(plain, Transformer(TINY).apply({"params": params}, ids_BT), atol=1e-6)
+    plain = forward(config, params, ids_BT)
+    np.testing.assert_allclose(plain, forward(TINY, params, ids_BT), atol=1e-6)
 
 
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
     config = dataclasses.replace(TINY, dtype="bfloat16")
     params, ids_BT = init_params(config, jax.random.key(0)), random_ids((2, 12))
     assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    half = Transformer(config).apply({"params": params}, ids_BT)
-    full = Transformer(TINY).apply({"params": params}, ids_BT)
+    half = forward(config, params, ids_BT)
+    full = forward(TINY, params, ids_BT)
     assert half.dtype == jnp.float32
     difference = np.abs(half - full).max()
     assert 0 < difference < 0.02
