@@ -49,12 +49,13 @@ def main(argv: list[str]) -> None:
     # Only from here on is anything slow to import, or written.
     import jax
 
+    from eval.cell import Cell
     from eval.report import build_report, print_findings
     from eval.run_directory import RunDirectory
     from launch.progress import Reporter
     from loop.run import run
 
-    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or len(os.sched_getaffinity(0)))
+    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
     if _COMPILATION_CACHE.value:
         jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
     devices = jax.devices()
@@ -69,9 +70,21 @@ def main(argv: list[str]) -> None:
         if done:
             reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
         run(config, directory, _MEMBERS.value, reporter.tell)
+        for row in directory.rows():
+            if "status" in row:
+                cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
+                reporter.say(f"{cell.name} ended in generation {row['generation']}: {row['status']}")
+        if all("status" in row for row in directory.rows()):
+            reporter.say("no cell finished a generation: there is nothing to report")
+            sys.exit(1)
         page = build_report([directory])
     print_findings(directory)
-    print(f"\nreport: {page}", file=sys.stdout)
+    print(f"\nreport: {page}")
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -92,3 +92,11 @@ def test_help_lists_flags_and_presets():
     assert result.returncode == 0
     for word in ("--config", "--workdir", "smoke.py", "demo.py", "paper.py"):
         assert word in result.stdout
+
+
+def test_a_sweep_in_which_every_loss_is_infinite_says_so(tmp_path):
+    flags = ["--config.train.learning_rate=1e30", "--config.train.grad_clip=1e30", "--config.sweep.cycles=full"]
+    result = launch(PRESET, f"--workdir={tmp_path}/run", *flags)
+    assert result.returncode == 1
+    assert "full_fresh0_seed0 ended in generation 0: loss not finite at step" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -38,7 +38,7 @@ def run(config, data, chunks, state=None, model=MODEL):
 
 def test_training_learns_and_keeps_the_best(data):
     states = run(CONFIG, data, 3)
-    assert [int(s.step) for s in states] == [0, 20, 40, 60]
+    assert [int(s.step) for s in states] == [0, 50, 100, 150]
     assert states[-1].validation_loss < 0.8 * states[1].validation_loss
     assert float(states[-1].validation_loss) == min(float(s.validation_loss) for s in states[1:])
     last = states[-1]

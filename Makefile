@@ -1,0 +1,34 @@
+# `make demo` runs the demo sweep into runs/demo, `make test` the tests. Both set up .venv first, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# uv, where it is installed, is the faster pip.
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	$(BIN)/python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+clean:
+	rm -rf .venv
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, %s is %s" % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	$(if $(shell command -v uv),uv venv --quiet --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+
+.venv/installed: requirements.txt | $(BIN)/python
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+.venv/installed-test: requirements-test.txt .venv/installed
+	$(INSTALL) -r requirements-test.txt
+	touch $@
