@@ -123,6 +123,13 @@ class Grammar:
             child = here
         return child[1] / self.p_true
 
+    def root_distribution(self) -> np.ndarray:
+        """P(root = symbol) under R for the eight symbol ids, constants under id 0, float64."""
+        root = np.bincount(_SYMBOL[1], self._conditional(0)[1], 8)
+        root[0] = root[[TRUE, FALSE]].sum()
+        root[[TRUE, FALSE]] = 0
+        return root
+
     def admits(self, e: Evaluation) -> np.ndarray:
         """Whether the generator could have written each evaluated expression, bool_N."""
         return e.value & e.bracketed & (e.leaf_min >= self.min_depth) & (e.leaf_max <= self.max_depth)

@@ -1,0 +1,46 @@
+"""The probability a model gives to whole expressions.
+
+Axes: N expressions, B of them read at once, T context length, S = T + 1, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model.config import ModelConfig
+from model.transformer import forward, negative_log_likelihood
+
+BATCH = 256  # expressions read at once
+
+
+def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expressions as `expression_nll` reads them: uint8 [N, T + 1] and int32 lengths; longer ones are cut at T."""
+    length_N = np.array([min(len(e), context_length) for e in expressions], np.int32)
+    ids = np.zeros((len(expressions), context_length + 1), np.uint8)
+    for row, expression, n in zip(ids, expressions, length_N.tolist(), strict=True):
+        row[1 : 1 + n] = np.frombuffer(expression[:n], np.uint8)
+    return ids, length_N
+
+
+def expression_nll(config: ModelConfig, params: dict, ids: jax.Array, length_N: jax.Array) -> jax.Array:
+    """-log M(e) in nats of N expressions, float32_N, at temperature 1, the closing `<eos>` included.
+
+    Args:
+      ids: uint8 [N, S]: `<eos>`, the symbols, then `<eos>`s.
+      length_N: symbols of each. One that fills the context has no closing `<eos>`: a sample would be cut there.
+    """
+    T = config.context_length
+
+    def batch(args: tuple[jax.Array, jax.Array]) -> jax.Array:
+        ids_BS, length_B = args
+        ids_BS = ids_BS.astype(jnp.int32)
+        nll_BT = negative_log_likelihood(forward(config, params, ids_BS[:, :-1]), ids_BS[:, 1:])
+        return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
+
+    N = length_N.shape[0]
+    padding = -N % min(BATCH, N)
+    ids = jnp.pad(ids, ((0, padding), (0, 0))).reshape(-1, min(BATCH, N), T + 1)
+    lengths = jnp.pad(length_N, (0, padding)).reshape(-1, min(BATCH, N))
+    return jax.lax.map(batch, (ids, lengths)).reshape(-1)[:N]
