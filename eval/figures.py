@@ -27,8 +27,7 @@ AXIS_LABELS = {
     "unique_fraction": "unique fraction",
     "sample_entropy": "sample entropy (nats)",
 }
-FRACTIONS = ("syntactic_correctness", "semantic_correctness", "unique_fraction")  # drawn up to 1
-CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn from above 0 if all of it is high
+CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn up to 1, from above 0 if all of it is high
 FIGURES = {  # file name: its measures, side by side, and what they are
     "correctness": (
         ("syntactic_correctness", "semantic_correctness"),
@@ -151,7 +150,7 @@ def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
 
 def _limits(axes: list[Axes], measure: str, table: pd.DataFrame) -> None:
     lowest, highest = float(table[f"{measure}_min"].min()), float(table[f"{measure}_max"].max())
-    top = 1.0 if measure in FRACTIONS else highest or 1.0
+    top = 1.0 if measure in CORRECTNESS else highest or 1.0
     bottom = math.floor(lowest * 20 - 0.4) / 20 if measure in CORRECTNESS and lowest > 0.5 else 0.0
     for ax in axes:
         ax.set_ylim(bottom, top + 0.04 * (top - bottom))

@@ -1,6 +1,11 @@
 """The paper's findings on a laptop.
 
     python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
+
+Takes 2 min 48 s on two cores of an AMD EPYC (of which 10 s compile), and 40 MB of disk. Measured, seeds 0 and 1, from
+generation 0 to 7: syntactic correctness never below 0.999; semantic correctness of φ = 0 from 0.97 to 1.00;
+Levenshtein diversity -98 % with φ = 0, -67 % with 0.25, -17 % with 0.5; the control never more than 2 % from its start.
+Seeds 0 to 5 in another run of the same settings: -83 to -99 %, -50 to -82 %, -13 to -27 %, the control within 3 %.
 """
 
 from ml_collections import config_dict
