@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binom
 
 from logic.grammar import Grammar
 from logic.symbols import AND, NOT, OR, lengths
@@ -70,6 +69,8 @@ def root_operator(expressions: Sequence[bytes]) -> np.ndarray:
 @functools.cache
 def _expected_kl(p_K: tuple[float, ...], n: int) -> float:
     """What the plug-in KL of n draws from the distribution itself is expected to be, exactly."""
+    from scipy.stats import binom  # slow to import, and few need it
+
     total = 0.0
     for p in p_K:
         if p > 0:
