@@ -4,6 +4,7 @@ Divergences are in nats. Every estimate says what its bias is; one that is corre
 """
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -44,7 +45,7 @@ def kl_paired(nll_N: np.ndarray, log_real_N: np.ndarray) -> Estimate:
 
 def support_coverage(distinct: Iterable[bytes], grammar: Grammar) -> float:
     """Probability mass under R of a set of distinct expressions, in [0, 1]."""
-    return float(np.exp(grammar.log_probability(list(distinct))).sum())
+    return math.fsum(np.exp(grammar.log_probability(list(distinct))))  # exact, whatever the order of a set
 
 
 def outside(verdicts: Verdicts) -> dict[str, float]:
@@ -120,7 +121,7 @@ def rare_mass_reached(distinct: Iterable[bytes], grammar: Grammar) -> float:
     """Share of the mass of R's rarest expressions that a set of distinct expressions still holds."""
     threshold, mass = rare_threshold(grammar)
     log_real = grammar.log_probability(list(distinct))
-    return float(np.exp(log_real[log_real <= threshold]).sum() / mass)
+    return math.fsum(np.exp(log_real[log_real <= threshold])) / mass
 
 
 def jensen_shannon(a: Counter, b: Counter) -> float:
