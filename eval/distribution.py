@@ -80,22 +80,22 @@ def _expected_kl(p_K: tuple[float, ...], n: int) -> float:
     return float(total)
 
 
-def compare(count_K: np.ndarray, p_K: np.ndarray) -> tuple[float, float]:
+def compare(count_K: np.ndarray, p_K: np.ndarray) -> tuple[float | None, float | None]:
     """KL(samples‖R) and total variation of a statistic with K values, from its counts and its exact distribution.
 
     The KL is the plug-in estimate less what n draws from R would give: unbiased at zero, to first order elsewhere.
-    Total variation is the plug-in estimate, biased upwards by up to about sqrt(K / 2πn). NaN without samples.
+    Total variation is the plug-in estimate, biased upwards by up to about sqrt(K / 2πn). None without samples.
     """
     n = int(count_K.sum())
     if n == 0:
-        return float("nan"), float("nan")
+        return None, None
     q_K = count_K / n
     seen = count_K > 0
     kl = float(np.sum(q_K[seen] * np.log(q_K[seen] / p_K[seen])))
     return kl - _expected_kl(tuple(p_K.tolist()), n), float(np.abs(q_K - p_K).sum() / 2)
 
 
-def marginals(samples: Sequence[bytes], verdicts: Verdicts, grammar: Grammar) -> dict[str, float]:
+def marginals(samples: Sequence[bytes], verdicts: Verdicts, grammar: Grammar) -> dict[str, float | None]:
     """How the samples that are in the support differ from R in depth, in length and in the root's operator."""
     inside = [e for e, ok in zip(samples, verdicts.in_support.tolist(), strict=True) if ok]
     statistics = {
@@ -103,7 +103,7 @@ def marginals(samples: Sequence[bytes], verdicts: Verdicts, grammar: Grammar) ->
         "length": (lengths(inside), grammar.length_distribution()),
         "root": (root_operator(inside), grammar.root_distribution()),
     }
-    row = {}
+    row: dict[str, float | None] = {}
     for name, (value_N, p_K) in statistics.items():
         row[f"kl_{name}"], row[f"tv_{name}"] = compare(np.bincount(value_N, minlength=len(p_K)), p_K)
     return row

@@ -139,6 +139,19 @@ class RunDirectory:
 
         return read_samples(self.samples_path(generation), cell.name)
 
+    # The anatomy.
+
+    def write_anatomy(self, generation: int, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Writes what eval/anatomy.py says of every cell of a generation."""
+        path = self.path / "anatomy" / f"generation_{generation:04d}.json"
+        path.parent.mkdir(exist_ok=True)
+        _write_atomically(path, "".join(["[\n", ",\n".join(map(json.dumps, cells)), "\n]\n"]))
+
+    def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
+        """The anatomies of a generation's cells; none if there is no file."""
+        path = self.path / "anatomy" / f"generation_{generation:04d}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
     # The checkpoints.
 
     def _manager(self) -> Any:
@@ -184,6 +197,7 @@ def _to_arrays(generation: Generation) -> dict[str, Any]:
             "source": train.source,
             "generation": train.generation,
             "index": train.index,
+            "root": train.root,
         },
         "counters": {name: np.array(value) for name, value in generation.counters.items()},
     }
@@ -194,7 +208,7 @@ def _from_arrays(tree: dict[str, Any]) -> Generation:
     expressions = train["symbols"].tobytes().split(bytes([EOS]))[:-1]
     return Generation(
         params=tree["params"],
-        training_set=Examples(expressions, train["source"], train["generation"], train["index"]),
+        training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
         counters={name: value.item() for name, value in tree["counters"].items()},
     )
 

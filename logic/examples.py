@@ -16,25 +16,39 @@ class Examples:
     source: np.ndarray  # uint8_N: REAL or GENERATED
     generation: np.ndarray  # int32_N: the generation that wrote (or, if real, first used) the example
     index: np.ndarray  # int32_N: its place among what that generation wrote (or drew)
+    root: np.ndarray  # int32_N: the generation whose model first wrote it, or -1 - k if it was drawn for D_k
 
     def __len__(self) -> int:
         return len(self.expressions)
 
     @classmethod
-    def of(cls, expressions: list[bytes], source: int, generation: int) -> "Examples":
-        """Labels what one generation wrote, or drew, in order."""
+    def drawn(cls, expressions: list[bytes], generation: int) -> "Examples":
+        """Draws from the real distribution, first used in D_generation, in order."""
+        return cls._labelled(expressions, REAL, generation, np.full(len(expressions), -1 - generation, np.int32))
+
+    @classmethod
+    def written(cls, expressions: list[bytes], generation: int, train: "Examples") -> "Examples":
+        """What the model of a generation wrote, in order, having been trained on `train`.
+
+        A sample descends from the oldest equal example of the training set; without one it is the model's own.
+        """
+        oldest: dict[bytes, int] = {}
+        for e, root in zip(train.expressions, train.root.tolist(), strict=True):
+            if e not in oldest or _age(root) < _age(oldest[e]):
+                oldest[e] = root
+        roots = np.array([oldest.get(e, generation) for e in expressions], np.int32)
+        return cls._labelled(expressions, GENERATED, generation, roots)
+
+    @classmethod
+    def _labelled(cls, expressions: list[bytes], source: int, generation: int, root: np.ndarray) -> "Examples":
         n = len(expressions)
-        return cls(
-            expressions,
-            np.full(n, source, np.uint8),
-            np.full(n, generation, np.int32),
-            np.arange(n, dtype=np.int32),
-        )
+        index = np.arange(n, dtype=np.int32)
+        return cls(expressions, np.full(n, source, np.uint8), np.full(n, generation, np.int32), index, root)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at `rows`, int_M, in that order."""
         chosen = [self.expressions[i] for i in rows.tolist()]
-        return Examples(chosen, self.source[rows], self.generation[rows], self.index[rows])
+        return Examples(chosen, self.source[rows], self.generation[rows], self.index[rows], self.root[rows])
 
     @property
     def real_fraction(self) -> float:
@@ -49,4 +63,10 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
         np.concatenate([part.source for part in parts]),
         np.concatenate([part.generation for part in parts]),
         np.concatenate([part.index for part in parts]),
+        np.concatenate([part.root for part in parts]),
     )
+
+
+def _age(root: int) -> tuple[int, bool]:
+    """Orders roots from old to young: what was drawn for D_k is there before M_k writes."""
+    return (-1 - root, False) if root < 0 else (root, True)

@@ -13,6 +13,7 @@ from model.config import ModelConfig, SampleConfig
 
 CYCLES = ("full", "incremental", "balanced", "expanding", "subsample", "fresh")
 DEFAULT_RENEWAL_SHARE = {"incremental": 0.5, "expanding": 1.0}
+VALIDATIONS = ("mixed", "real")
 WINDOWS = ("random", "aligned")
 
 
@@ -38,6 +39,7 @@ class TrainConfig:
     eval_interval: int = 250  # steps between evaluations
     eval_batches: int = 20  # batches of training and of validation windows per evaluation
     patience: int = 0  # stop after this many evaluations without a new best; 0 never stops early
+    validation: str = "mixed"  # mixed (a split of the training set) | real (as many fresh real examples instead)
     windows: str = "random"  # random (nanoGPT) | aligned (every window begins at an expression)
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class TrainConfig:
             _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "allowed are 0 <= beta < 1")
         share = self.validation_fraction
         _check(0 < share < 1, "train.validation_fraction", share, "allowed are 0 < fraction < 1")
+        allowed = f"allowed are {', '.join(VALIDATIONS)}"
+        _check(self.validation in VALIDATIONS, "train.validation", self.validation, allowed)
         _check(self.windows in WINDOWS, "train.windows", self.windows, f"allowed are {', '.join(WINDOWS)}")
 
 
@@ -61,12 +65,14 @@ class LoopConfig:
     generations: int = 50  # models trained: M_0 … M_{generations - 1}
     num_examples: int = 10_000  # m, examples in D_0
     num_samples: int = 10_000  # n, samples each model writes
+    num_held_out: int = 2_000  # real expressions, the same for all cells, on which models are compared with the truth
     renewal_share: float | None = None  # ρ, incoming block / m; None: 1 for expanding, 0.5 for incremental
 
     def __post_init__(self) -> None:
         _check(self.generations >= 1, "loop.generations", self.generations, "allowed are integers from 1")
         _check(self.num_examples >= 2, "loop.num_examples", self.num_examples, "allowed are integers from 2")
         _check(self.num_samples >= 1, "loop.num_samples", self.num_samples, "allowed are integers from 1")
+        _check(self.num_held_out >= 1, "loop.num_held_out", self.num_held_out, "allowed are integers from 1")
         if self.renewal_share is not None:
             share = self.renewal_share
             _check(0 < share <= 1, "loop.renewal_share", share, "allowed are 0 < share <= 1, or None")

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from eval.cell import Cell
-from logic.examples import GENERATED, REAL, Examples, concatenate
+from logic.examples import Examples, concatenate
 from loop.config import Config
-from loop.streams import Purpose, generator
+from model.streams import Purpose, generator
 
 
 def real_examples(config: Config, seed: int, generation: int, n: int) -> Examples:
     """n draws from the real distribution, first used in D_generation."""
     rng = generator(seed, generation, Purpose.REAL_DATA)
-    return Examples.of(config.language.sample(n, rng), REAL, generation)
+    return Examples.drawn(config.language.sample(n, rng), generation)
 
 
 def initial_training_set(config: Config, seed: int) -> Examples:
@@ -28,14 +28,19 @@ def initial_training_set(config: Config, seed: int) -> Examples:
     return real_examples(config, seed, 0, config.loop.num_examples)
 
 
+def held_out_expressions(config: Config) -> list[bytes]:
+    """Draws from R that no model is trained on: one set for all cells and generations."""
+    return config.language.sample(config.loop.num_held_out, generator(0, 0, Purpose.HELD_OUT))
+
+
 def _subset(examples: Examples, size: int, rng: np.random.Generator) -> Examples:
     return examples.take(rng.choice(len(examples), size, replace=False))
 
 
-def incoming_block(config: Config, cell: Cell, generation: int, samples: list[bytes]) -> Examples:
+def incoming_block(config: Config, cell: Cell, generation: int, samples: Examples) -> Examples:
     """N_t, from the samples S_t of generation t."""
     rng = generator(cell.seed, generation, Purpose.BLOCK)
-    written = _subset(Examples.of(samples, GENERATED, generation), config.num_generated(cell), rng)
+    written = _subset(samples, config.num_generated(cell), rng)
     fresh = real_examples(config, cell.seed, generation + 1, config.num_fresh(cell))
     return concatenate([written, fresh])
 

@@ -4,6 +4,8 @@ Axes: C stream capacity, E example capacity, B batch, T context length. Sizes th
 generation are scalars, so that shapes stay and nothing is compiled again.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,11 @@ class TrainData:
 
 
 def lay_out(
-    examples: Examples, rng: np.random.Generator, validation_fraction: float, capacity: tuple[int, int]
+    examples: Examples,
+    rng: np.random.Generator,
+    validation_fraction: float,
+    capacity: tuple[int, int],
+    real: Callable[[int], list[bytes]] | None = None,
 ) -> TrainData:
     """Shuffles and splits the examples on the host. Both splits get at least one example.
 
@@ -35,10 +41,13 @@ def lay_out(
       rng: decides the order, and with it the split.
       validation_fraction: share of the examples that validate.
       capacity: (C, E), room for symbols (`<eos>` included) and for examples.
+      real: draws as many real expressions as asked for, to validate on in place of the examples held out.
     """
     n = len(examples)
     train = n - min(max(round(validation_fraction * n), 1), n - 1)
     shuffled = [examples.expressions[i] for i in rng.permutation(n).tolist()]
+    if real is not None:
+        shuffled[train:] = real(n - train)
     stream = np.frombuffer(b"\0".join(shuffled) + b"\0", np.uint8)
     start = np.concatenate([[0], np.cumsum(lengths(shuffled) + 1)])
     C, E = capacity

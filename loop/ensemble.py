@@ -3,7 +3,7 @@
 Every array has a leading run axis, laid out over all devices; there is no communication between runs. A
 device takes its members one after another (`map`) or all at once (`vmap`): on CPU a member fills a core, so
 `map` wins; on accelerators `vmap` fills the chip (`members="auto"`). Shapes are the same in all generations:
-each of the three programs (start, train, sample) is compiled once.
+each of the programs (start, train, sample, judge) is compiled once.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from loop import train
 from loop.config import Config
+from loop.cycles import held_out_expressions
 from loop.data import TrainData
-from loop.streams import Purpose, key
+from model.likelihood import expression_nll, lay_out_expressions
 from model.sampling import sampler
+from model.streams import Purpose, key
 
 MEMBERS = ("auto", "map", "vmap")
 
@@ -70,6 +72,11 @@ class Ensemble:
         sample_model = sampler(config.model, config.sample, config.loop.num_samples)
         shape = (config.loop.num_samples, config.model.context_length)
 
+        held_out = lay_out_expressions(held_out_expressions(config), config.model.context_length)
+
+        def nll(params: dict) -> jax.Array:
+            return expression_nll(config.model, params, *held_out)
+
         def sample(params: dict, seed: jax.Array, generation: jax.Array, active: jax.Array) -> jax.Array:
             return jax.lax.cond(
                 active,
@@ -81,6 +88,7 @@ class Ensemble:
         self._start = jax.jit(over_runs(start))
         self._chunk = jax.jit(over_runs(chunk), donate_argnums=0)
         self._sample = jax.jit(over_runs(sample))
+        self._nll = jax.jit(over_runs(nll))
 
     def put(self, per_cell: np.ndarray) -> jax.Array:
         """Lays an array with one entry per cell out over the devices."""
@@ -113,6 +121,10 @@ class Ensemble:
         """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""
         ids = self._sample(params, self.seeds, self._generation(generation), self.put(active))
         return self.get(ids)
+
+    def held_out_nll(self, params: dict) -> np.ndarray:
+        """-log M(e) in nats of every cell on the held-out real expressions, float32 [cells, expressions]."""
+        return self.get(self._nll(params))
 
     def _generation(self, generation: int) -> jax.Array:
         return jax.device_put(np.full(self.num_rows, generation, np.int32), self.sharding)

@@ -1,6 +1,7 @@
 """One generation of every cell: train M_t from scratch on D_t, then let it write S_t."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 
@@ -13,7 +14,7 @@ from logic.symbols import unpad
 from loop.config import Config
 from loop.data import lay_out
 from loop.ensemble import Ensemble
-from loop.streams import Purpose, generator
+from model.streams import Purpose, generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Outcome:
     """What one cell's generation ends with."""
 
     trained: Generation
-    samples: list[bytes]  # S_t; empty if training failed
+    samples: Examples  # S_t; empty if training failed
+    held_out_nll: np.ndarray  # -log M_t(e) in nats on the held-out real expressions
     status: str | None = None  # why the cell ends here
 
 
@@ -55,6 +57,7 @@ def run_generation(
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
 
     clock = time.monotonic()
+    real = config.train.validation == "real"
     data = ensemble.put_data(
         [
             lay_out(
@@ -62,6 +65,7 @@ def run_generation(
                 generator(cell.seed, generation, Purpose.SHUFFLE),
                 config.train.validation_fraction,
                 capacity(config),
+                functools.partial(_real_validation, config, cell, generation) if real else None,
             )
             if on
             else None
@@ -83,6 +87,7 @@ def run_generation(
     ids = ensemble.sample(state.best_params, generation, finite)
     sample_seconds = time.monotonic() - clock
 
+    nll = ensemble.held_out_nll(state.best_params)
     host = ensemble.get(state.replace(opt_state=None, params=None))
     outcomes = {}
     for i in np.flatnonzero(active).tolist():
@@ -97,9 +102,14 @@ def run_generation(
         }
         params = _cell_params(host.best_params, i)
         status = None if finite[i] else f"loss not finite at step {step[i]}"
-        samples = unpad(ids[i]) if finite[i] else []
-        outcomes[cells[i]] = Outcome(Generation(params, training_sets[cells[i]], counters), samples, status)
+        train = training_sets[cells[i]]
+        samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
+        outcomes[cells[i]] = Outcome(Generation(params, train, counters), samples, nll[i], status)
     return {cell: outcomes[leader[cell]] for cell in training_sets}
+
+
+def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> list[bytes]:
+    return config.language.sample(n, generator(cell.seed, generation, Purpose.VALIDATION))
 
 
 def _leaders(training_sets: Mapping[Cell, Examples], generation: int) -> dict[Cell, Cell]:

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from eval.anatomy import anatomy
 from eval.cell import Cell
-from eval.measures import measure_samples, measure_training_set, novelty
+from eval.measures import Row, measure_change, measure_model, measure_samples, measure_training_set
 from eval.run_directory import RunDirectory
 from logic.dataset import Samples
 from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
-from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
+from loop.cycles import has_memory, held_out_expressions, incoming_block, initial_training_set, next_training_set
 from loop.ensemble import Ensemble
 from loop.generation import Outcome, TrainingProgress, run_generation
-from loop.streams import Purpose, generator
+from model.streams import Purpose, generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Loop:
     training_set: Examples  # D_t
     blocks: list[Examples]  # D_0, N_0, …, N_{t-1} for cycles with memory, else the newest of them
 
-    def advance(self, config: Config, cell: Cell, generation: int, samples: list[bytes]) -> None:
+    def advance(self, config: Config, cell: Cell, generation: int, samples: Examples) -> None:
         """Makes D_{t+1} of D_t and S_t."""
         block = incoming_block(config, cell, generation, samples)
         self.blocks = [*self.blocks, block] if has_memory(cell.cycle) else [block]
@@ -95,12 +96,11 @@ def _resume(
             continue
         real = initial_training_set(config, cell.seed)
         loop = Loop(real, [real])
-        if first > 0:
-            # Blocks are functions of the samples; D_t, which depends on all that came before, is stored.
-            for t in range(0 if has_memory(cell.cycle) else first - 1, first - 1):
-                loop.blocks.append(incoming_block(config, cell, t, directory.read_samples(cell, t).expressions))
-            loop.training_set = directory.load(cell, first - 1).training_set
-            loop.advance(config, cell, first - 1, directory.read_samples(cell, first - 1).expressions)
+        # Blocks are functions of D_t and S_t, which are stored.
+        for t in range(0 if has_memory(cell.cycle) else max(first - 1, 0), first):
+            loop.training_set = directory.load(cell, t).training_set
+            written = directory.read_samples(cell, t).expressions
+            loop.advance(config, cell, t, Examples.written(written, t, loop.training_set))
         loops[cell] = loop
     return loops
 
@@ -112,8 +112,8 @@ def _commit(
     alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
     samples = {
         cell: Samples(
-            expressions=outcome.samples,
-            verdicts=verify(outcome.samples, config.language),
+            expressions=outcome.samples.expressions,
+            verdicts=verify(outcome.samples.expressions, config.language),
             generation=generation,
             **cell.keys,
         )
@@ -122,26 +122,33 @@ def _commit(
     if alive:
         directory.write_samples(generation, samples)
         directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
+        directory.write_anatomy(generation, [_dissect(config, generation, c, o, samples[c]) for c, o in alive.items()])
     for cell, outcome in outcomes.items():
         row = {**cell.keys, "generation": generation}
         if outcome.status is None:
-            rows.append({**row, **measure(config, cell, outcome, samples[cell], generation)})
+            rows.append({**row, **_measure(config, generation, cell, outcome, samples[cell])})
         else:
             rows.append({**row, "status": outcome.status})
     directory.wait()
     directory.write_rows(rows)
 
 
-def measure(config: Config, cell: Cell, outcome: Outcome, samples: Samples, generation: int) -> dict[str, float]:
-    """The measures of one cell and generation, in the order of metrics.csv."""
+def _measure(config: Config, generation: int, cell: Cell, outcome: Outcome, samples: Samples) -> Row:
     train = outcome.trained.training_set
     rng = generator(cell.seed, generation, Purpose.MEASURE)
     return {
         **measure_samples(samples.expressions, samples.verdicts, config.language),
-        "novelty": novelty(samples.expressions, train),
+        **measure_change(outcome.samples, train),
         **measure_training_set(train, rng, config.loop.num_examples),
+        **measure_model(outcome.held_out_nll, held_out_expressions(config), config.language),
         **outcome.trained.counters,
     }
+
+
+def _dissect(config: Config, generation: int, cell: Cell, outcome: Outcome, samples: Samples) -> dict[str, Any]:
+    train = outcome.trained.training_set
+    parts = anatomy(outcome.samples, samples.verdicts, train, config.language)
+    return {**cell.keys, "generation": generation, **parts}
 
 
 class _Clock:

@@ -10,8 +10,8 @@ from flax import struct
 
 from loop.config import TrainConfig
 from loop.data import TrainData, windows
-from loop.streams import Purpose, key
 from model.config import ModelConfig
+from model.streams import Purpose, key
 from model.transformer import forward, init_params, negative_log_likelihood
 
 

@@ -24,7 +24,9 @@ def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tu
     return ids, length_N
 
 
-def expression_nll(config: ModelConfig, params: dict, ids: jax.Array, length_N: jax.Array) -> jax.Array:
+def expression_nll(
+    config: ModelConfig, params: dict, ids: jax.Array | np.ndarray, length_N: jax.Array | np.ndarray
+) -> jax.Array:
     """-log M(e) in nats of N expressions, float32_N, at temperature 1, the closing `<eos>` included.
 
     Args:

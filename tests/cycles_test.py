@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.cell import Cell
-from logic.examples import GENERATED, REAL
+from logic.examples import GENERATED, REAL, Examples, concatenate
 from logic.grammar import Grammar
 from loop.config import CYCLES, Config, LoopConfig
 from loop.cycles import incoming_block, initial_training_set, next_training_set
@@ -28,7 +28,8 @@ def history(cell, c):
     """D_0 … D_4 and the blocks D_0, N_0, … N_3."""
     sets, blocks = [initial_training_set(c, cell.seed)], [initial_training_set(c, cell.seed)]
     for t in range(GENERATIONS - 1):
-        blocks.append(incoming_block(c, cell, t, written(t)))
+        samples = Examples.written(written(t), t, sets[-1])
+        blocks.append(incoming_block(c, cell, t, samples))
         sets.append(next_training_set(c, cell, t, sets[-1], blocks))
     return sets, blocks
 
@@ -114,3 +115,14 @@ def test_choices_are_random_and_repeat():
     a, b = history(cell, c)[0][-1], history(cell, c)[0][-1]
     assert a.expressions == b.expressions
     assert a.expressions != history(Cell("incremental", 0.25, 4), c)[0][-1].expressions
+
+
+def test_roots_follow_the_oldest_ancestor():
+    first = Examples.drawn([b"\x06", b"\x07"], 0)
+    one = Examples.written([b"\x06", b"\x05", b"\x06"], 0, first)
+    assert one.root.tolist() == [-1, 0, -1]  # True was drawn for D_0; the model of generation 0 made up `not`
+    mixed = concatenate([one, Examples.drawn([b"\x05", b"\x04"], 1)])
+    two = Examples.written([b"\x05", b"\x06", b"\x04", b"\x07"], 1, mixed)
+    # M_0 wrote `not` before it was drawn for D_1; False did not survive generation 0 and is new.
+    assert two.root.tolist() == [0, -1, -2, 1]
+    assert mixed.take(np.array([3, 0])).root.tolist() == [-2, -1]

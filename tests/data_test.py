@@ -2,13 +2,13 @@ import jax
 import numpy as np
 import pytest
 
-from logic.examples import REAL, Examples
+from logic.examples import Examples
 from logic.grammar import Grammar
 from loop.data import lay_out, windows
 
 
 def examples(n: int) -> Examples:
-    return Examples.of(Grammar(1, 3).sample(n, np.random.default_rng(0)), REAL, 0)
+    return Examples.drawn(Grammar(1, 3).sample(n, np.random.default_rng(0)), 0)
 
 
 def test_stream_holds_every_example_once_split_in_two():
@@ -50,7 +50,7 @@ def test_windows_are_cut_from_their_split(split, aligned):
 
 
 def test_windows_go_round_a_stream_shorter_than_themselves():
-    tiny = Examples.of([b"\x06", b""], REAL, 0)  # `True`, and the empty expression
+    tiny = Examples.drawn([b"\x06", b""], 0)  # `True`, and the empty expression
     data = jax.tree.map(jax.numpy.asarray, lay_out(tiny, np.random.default_rng(0), 0.5, (8, 2)))
     both = {tuple(np.unique(windows(data, jax.random.key(0), (4, 10), s, True)).tolist()) for s in ("train", "valid")}
     assert both == {(0, 6), (0,)}
@@ -61,3 +61,19 @@ def test_the_first_window_position_is_drawn_from_all():
     data = jax.tree.map(jax.numpy.asarray, data)
     batch = np.asarray(windows(data, jax.random.key(3), (3_000, 31), "train", True))
     assert len({row[1:].tobytes() for row in batch}) >= 12  # of 15 examples, some equal
+
+
+def test_real_validation_replaces_what_was_held_out():
+    given = examples(50)
+    asked = []
+
+    def real(n: int) -> list[bytes]:
+        asked.append(n)
+        return [b"\x06"] * n
+
+    mixed = lay_out(given, np.random.default_rng(1), 0.1, (2_000, 60))
+    data = lay_out(given, np.random.default_rng(1), 0.1, (2_000, 60), real)
+    assert asked == [5]
+    assert data.train_symbols == mixed.train_symbols
+    np.testing.assert_array_equal(data.stream_C[: data.train_symbols], mixed.stream_C[: mixed.train_symbols])
+    assert data.stream_C[data.train_symbols : data.num_symbols].tobytes() == b"\x06\x00" * 5

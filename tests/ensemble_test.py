@@ -9,8 +9,8 @@ from loop.cycles import initial_training_set
 from loop.data import lay_out
 from loop.ensemble import Ensemble
 from loop.generation import capacity
-from loop.streams import Purpose, generator
 from model.config import SampleConfig
+from model.streams import Purpose, generator
 from tests.train_test import CONFIG as TRAIN
 from tests.train_test import MODEL, Grammar
 

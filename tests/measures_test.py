@@ -2,9 +2,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import jensenshannon
 
-from eval.measures import COLUMNS, SAMPLE_COLUMNS, measure_samples, measure_training_set, novelty
-from logic.examples import GENERATED, REAL, Examples, concatenate
+from eval.measures import (
+    COLUMNS,
+    KEYS,
+    SAMPLE_COLUMNS,
+    measure_change,
+    measure_model,
+    measure_samples,
+    measure_training_set,
+)
+from logic.examples import Examples, concatenate
 from logic.grammar import Grammar
 from logic.symbols import encode
 from logic.verifier import verify
@@ -40,31 +49,44 @@ def test_coverage_of_the_whole_support_is_one():
 
 def test_nothing_but_empty_samples_is_a_result():
     row = measured("", "", "")
-    assert row == {
-        "syntactic_correctness": 0, "semantic_correctness": 0, "in_support": 0, "levenshtein_diversity": 0,
-        "unique_fraction": pytest.approx(1 / 3), "sample_entropy": 0, "support_coverage": 0, "length_mean": 0,
-        "depth_mean": 0, "top1_share": 1,
-    }  # fmt: skip
+    expected: dict = dict.fromkeys(SAMPLE_COLUMNS, 0.0) | {"top1_share": 1.0, "outside_syntax": 1.0}
+    expected |= {"unique_fraction": pytest.approx(1 / 3), "unique_trees_fraction": pytest.approx(1 / 3)}
+    expected |= dict.fromkeys(("kl_depth", "tv_depth", "kl_length", "tv_length", "kl_root", "tv_root"))
+    assert row == expected
 
 
 def test_training_set_and_novelty():
-    real = Examples.of(encode(["True", "True", "False"]), REAL, 0)
-    train = concatenate([real, Examples.of(encode(["(True)"]), GENERATED, 0)])
+    real = Examples.drawn(encode(["True", "True", "False"]), 0)
+    train = concatenate([real, Examples.written(encode(["(True)"]), 0, real)])
     row = measure_training_set(train, np.random.default_rng(0), limit=100)
     # Six pairs: one equal, two of True and False, three of a constant and its bracketed self or the other's.
     assert row["train_diversity"] == pytest.approx((0 + 1 + 1 + 2 / 3 + 2 / 3 + 1) / 6)
     assert (row["train_size"], row["train_unique_fraction"], row["train_real_fraction"]) == (4, 0.75, 0.75)
-    assert novelty(encode(["True", "not True", "", "(True)"]), train) == 0.5
+    samples = Examples.written(encode(["True", "not True", "", "(True)"]), 1, train)
+    change = measure_change(samples, train)
+    assert (change["novelty"], change["real_root_share"]) == (0.5, 0.25)
+    p, q = [1 / 4, 0, 1 / 4, 1 / 4, 1 / 4], [1 / 2, 1 / 4, 1 / 4, 0, 0]
+    assert change["js_training"] == pytest.approx(jensenshannon(p, q) ** 2)
 
 
 def test_diversity_of_a_large_training_set_is_estimated_without_bias():
-    train = Examples.of(GRAMMAR.sample(400, np.random.default_rng(0)), REAL, 0)
+    train = Examples.drawn(GRAMMAR.sample(400, np.random.default_rng(0)), 0)
     exact = measure_training_set(train, np.random.default_rng(0), 400)["train_diversity"]
-    estimates = [measure_training_set(train, np.random.default_rng(s), 60)["train_diversity"] for s in range(60)]
+    rows = [measure_training_set(train, np.random.default_rng(s), 60) for s in range(60)]
+    estimates = np.array([row["train_diversity"] for row in rows], float)
     assert np.mean(estimates) == pytest.approx(exact, abs=4 * np.std(estimates) / 60**0.5)
-    assert len(set(estimates)) > 50
+    assert len(set(estimates.tolist())) > 50
 
 
 def test_the_columns_are_the_contract():
-    assert set(SAMPLE_COLUMNS) == {*measured("True"), "novelty"}
-    assert len(set(COLUMNS)) == len(COLUMNS) == 25
+    train = Examples.drawn(encode(["(not False)"]), 0)
+    row = {
+        **measured("True"),
+        **measure_change(train, train),
+        **measure_training_set(train, np.random.default_rng(0), 9),
+        **measure_model(np.ones(1), train.expressions, GRAMMAR),
+    }
+    costs = {"train_loss", "validation_loss", "steps", "train_seconds", "sample_seconds", "train_tokens"}
+    assert {*KEYS, *row, *costs} == set(COLUMNS)
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    assert set(SAMPLE_COLUMNS) == set(measured("True"))

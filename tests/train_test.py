@@ -6,25 +6,31 @@ import numpy as np
 import optax
 import pytest
 
-from logic.examples import REAL, Examples
+from logic.examples import Examples
 from logic.grammar import Grammar
 from loop import train
 from loop.config import TrainConfig
 from loop.data import lay_out, windows
-from loop.streams import Purpose, key
 from model.config import ModelConfig
+from model.streams import Purpose, key
 from model.transformer import forward
 
 MODEL = ModelConfig(num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary")
 CONFIG = TrainConfig(
-    batch_size=16, max_steps=150, warmup_steps=5, eval_interval=50, eval_batches=2, learning_rate=1e-2, windows="aligned"
+    batch_size=16,
+    max_steps=150,
+    warmup_steps=5,
+    eval_interval=50,
+    eval_batches=2,
+    learning_rate=1e-2,
+    windows="aligned",
 )
 SEED, GENERATION = jnp.uint32(3), jnp.int32(1)
 
 
 @pytest.fixture(scope="module")
 def data():
-    examples = Examples.of(Grammar(1, 2).sample(100, np.random.default_rng(0)), REAL, 0)
+    examples = Examples.drawn(Grammar(1, 2).sample(100, np.random.default_rng(0)), 0)
     return jax.tree.map(jnp.asarray, lay_out(examples, np.random.default_rng(1), 0.2, (2_000, 100)))
 
 

@@ -19,6 +19,8 @@ class Purpose(enum.IntEnum):
     EVALUATION = 7  # windows on which losses are evaluated
     SAMPLE = 8  # the model's samples
     MEASURE = 9  # subsets that measures are taken on
+    HELD_OUT = 10  # real expressions that models are compared with the truth on
+    VALIDATION = 11  # real expressions that training is validated on
 
 
 def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:

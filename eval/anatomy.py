@@ -1,0 +1,82 @@
+"""What a collapse looks like inside: distributions, the most frequent samples, and where the survivors come from."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from logic.examples import GENERATED, Examples
+from logic.grammar import Grammar
+from logic.symbols import AND, CLOSE, NOT, OPEN, OR, WORDS, decode, lengths
+from logic.truth_table import evaluate
+from logic.verifier import Verdicts
+
+TOP = 10  # most frequent samples that are listed
+
+
+def commutative_form(expression: bytes) -> bytes:
+    """A fully bracketed expression with the operands of every `and` and `or` in order: equal for equal trees modulo
+    commutativity. Any other sequence of symbols is returned as it is."""
+    frames: list[list[bytes]] = [[]]
+    for symbol in expression:
+        if symbol == OPEN:
+            frames.append([])
+        elif symbol != CLOSE:
+            frames[-1].append(bytes([symbol]))
+        elif len(frames) > 1:
+            parts = frames.pop()
+            if len(parts) == 3 and parts[1] in (bytes([AND]), bytes([OR])):
+                parts = [min(parts[0], parts[2]), parts[1], max(parts[0], parts[2])]
+            elif len(parts) != 2 or parts[0] != bytes([NOT]):
+                return expression
+            frames[-1].append(bytes([OPEN]) + b"".join(parts) + bytes([CLOSE]))
+        else:
+            return expression
+    return frames[0][0] if len(frames) == 1 and len(frames[0]) == 1 else expression
+
+
+def unique_trees_fraction(counts: Counter) -> float:
+    """Distinct samples modulo commutativity / all samples."""
+    return len({commutative_form(e) for e in counts}) / counts.total()
+
+
+def real_root_share(samples: Examples) -> float:
+    """Share of the samples whose expression has come down, model by model, from a draw of the real distribution."""
+    return float(np.mean(samples.root < 0))
+
+
+def anatomy(samples: Examples, verdicts: Verdicts, train: Examples, grammar: Grammar) -> dict[str, Any]:
+    """One cell and generation, ready for JSON.
+
+    `depth`, `length`: samples with that value, from 0 on. `symbols`: how often each word was written. `top`: the most
+    frequent samples, `probability` being their true one. `roots`: [root, samples] by the generation whose model first
+    wrote the expression, or -1 - k if it was drawn for D_k. `train_origin`: [source, generation, examples].
+    """
+    counts = Counter(samples.expressions)
+    first = {e: i for i, e in reversed(list(enumerate(samples.expressions)))}
+    top = counts.most_common(TOP)
+    log_real = grammar.log_probability([e for e, _ in top])
+    written = np.bincount(np.frombuffer(b"".join(samples.expressions), np.uint8), minlength=len(WORDS))
+    origin = Counter(zip(train.source.tolist(), train.generation.tolist(), strict=True))
+    return {
+        "samples": len(samples),
+        "distinct": len(counts),
+        "distinct_trees": len({commutative_form(e) for e in counts}),
+        "depth": np.bincount(evaluate(samples.expressions).depth).tolist(),
+        "length": np.bincount(lengths(samples.expressions)).tolist(),
+        "symbols": {word: int(n) for word, n in zip(WORDS[1:], written[1:], strict=True)},
+        "top": [
+            {
+                "expression": text,
+                "share": n / len(samples),
+                "probability": float(np.exp(log_p)),
+                **{name: bool(verdict[first[e]]) for name, verdict in verdicts._asdict().items()},
+            }
+            for (e, n), text, log_p in zip(top, decode([e for e, _ in top]), log_real, strict=True)
+        ],
+        "roots": sorted([int(root), n] for root, n in Counter(samples.root.tolist()).items()),
+        "train_origin": [
+            ["generated" if source == GENERATED else "real", generation, n]
+            for (source, generation), n in sorted(origin.items())
+        ],
+    }
