@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from eval.plateau import PLATEAU, fall_shape
 from eval.statistics import mean_interval
 
 Values = dict[int, float]  # by seed: cells of equal seed share their random numbers, so they are compared in pairs
@@ -22,6 +23,7 @@ CLAIMS = (
 )
 CORRECT = 0.9  # semantic correctness from which we call output correct
 LOST = 0.05  # fall of semantic correctness that is more than noise
+BOTTOM = 0.05  # of the start: a plateau below it is no end of the fall, there is nothing left to fall
 CLEAR, CLEAR_ALONE = 0.02, 0.05  # smallest relative change of diversity that counts, with several seeds and with one
 
 
@@ -46,6 +48,7 @@ class _Cycle:
     change: dict[float, Values]  # relative change of diversity from generation 0 to the last
     speed: dict[float, Values]  # its mean over the generations from 1: differs where all end at the same bottom
     correctness: dict[float, tuple[float, float]]  # mean semantic correctness in generation 0 and the last
+    plateau: dict[float, float]  # of the ratios whose fall has stopped above the bottom: the generation since when
 
     @property
     def ratios(self) -> list[float]:
@@ -63,9 +66,9 @@ def _cycles(metrics: pd.DataFrame) -> list[_Cycle]:
         reached = table.groupby("fresh_ratio")["generation"].max()
         last = int(reached[reached > 0].min()) if (reached[reached.index < 1] > 0).any() else 0
         table = table[table["fresh_ratio"].isin(reached.index[reached >= last])]  # not what ended in generation 0
-        cycle = _Cycle(str(name), last, 0, {}, {}, {})
+        cycle = _Cycle(str(name), last, 0, {}, {}, {}, {})
         for ratio, group in table[table["generation"] <= last].groupby("fresh_ratio"):
-            change, speed, correctness = {}, {}, []
+            change, speed, correctness, curves = {}, {}, [], []
             for seed, cell in group.sort_values("generation").groupby("seed"):
                 if cell["generation"].iloc[-1] < last:
                     cycle.left_out += ratio < 1
@@ -75,9 +78,13 @@ def _cycles(metrics: pd.DataFrame) -> list[_Cycle]:
                 if last > 0 and diversity[0] > 0:
                     relative = diversity / diversity[0] - 1
                     change[seed], speed[seed] = float(relative[-1]), float(relative[1:].mean())
+                    curves.append(diversity)
             first_and_last = np.mean(correctness, axis=0)
             cycle.correctness[ratio] = (float(first_and_last[0]), float(first_and_last[1]))
             cycle.change[ratio], cycle.speed[ratio] = change, speed
+            shape = fall_shape(curves)
+            if shape.verdict == PLATEAU and shape.since is not None and np.mean(list(change.values())) > BOTTOM - 1:
+                cycle.plateau[ratio] = shape.since
         found.append(cycle)
     return found
 
@@ -138,6 +145,9 @@ def _judge_fresh_data(cycle: _Cycle) -> tuple[bool | None, str]:
     stopped = [f"{ratio:g}" for ratio in ratios[1:] if not _falls(cycle, ratio)]
     if stopped:
         return False, f"fresh data slows the fall, and at φ = {', '.join(stopped)} no clear fall is left"
+    resting = [f"φ = {r:g} (since generation ~{cycle.plateau[r]:.0f})" for r in ratios[1:] if r in cycle.plateau]
+    if resting:
+        return False, f"fresh data slows the fall, and stops it: diversity is at a plateau at {', '.join(resting)}"
     return True, "fresh data slows the fall, and diversity still falls at every fresh ratio below 1"
 
 

@@ -1,11 +1,12 @@
 """Does a curve's fall stop or go on? Shapes of a fall, fitted to the curves of several seeds and weighed.
 
 Every shape is d(t) = d(0) - A·h(t), with h rising from 0 to 1 over the run. What it claims is read off h itself: how
-much of the fall lies in the last third of the generations. Shapes that hardly fall there (at most PLATEAU of the
-whole fall) say *plateau*, shapes that clearly do (at least FALLING) say *still falling*; what lies between says neither,
-so that the two claims differ by something that a run can show.
+much of the fall lies in the last third of the generations. Shapes that hardly fall there (at most PLATEAU_SHARE of the
+whole fall) say *plateau*, shapes that clearly do (at least FALLING_SHARE) say *still falling*; what lies between says
+neither, so that the two claims differ by something that a run can show.
 
     exponential   1 - exp(-t/τ)             reaches its floor if τ is short, and is far from it if τ is long
+    stretched     1 - exp(-(t/τ)^β)         the same with a slow start (β > 1) or a long tail (β < 1)
     broken line   min(t, knot)              a straight fall that stops
     logarithm     log(1 + t/s)              ever slower, without a floor (a power law of small exponent)
     two speeds    exponential and a straight line: a fast fall first, then a slow one that goes on
@@ -20,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 NO_FALL, PLATEAU, FALLING, UNDECIDED = "no fall", "plateau", "falling", "undecided"
-PLATEAU_SHARE, FALLING_SHARE = 0.05, 0.10  # of the whole fall, in the last third
+PLATEAU_SHARE, FALLING_SHARE = 0.04, 0.08  # of the whole fall, in the last third
 SMALL = 0.05  # of the start: a fall that is surely smaller is none
 DECIDED = 0.9  # smallest Akaike weight of a claim
-FEWEST = 5  # generations; in the end AICc wants two more than there are parameters
+FEWEST = 5  # generations to tell that nothing falls; the other claims need 7
 NOISE = 1e-3  # of the start: smallest standard deviation we believe in
 WALKS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # variance of a step of the random walk over the noise's
 
@@ -55,6 +56,9 @@ def _candidates(T: int) -> _Candidates:
         shapes.append((1 - np.exp(-t / tau), 3))
     for knot in np.unique(np.linspace(1, last - 1, min(T, 40)).round(1)):
         shapes.append((np.minimum(t, knot), 3))
+    for power in (0.5, 0.7, 1.5, 2.0):
+        for tau in np.geomspace(0.3, last, 20):
+            shapes.append((1 - np.exp(-((t / tau) ** power)), 4))
     for s in np.geomspace(0.1, last, 12):
         shapes.append((np.log1p(t / s), 3))
     for tau in np.geomspace(0.5, last / 3, 16):
@@ -67,15 +71,29 @@ def _candidates(T: int) -> _Candidates:
     return _Candidates(h_CT, np.array([k for _, k in shapes]), share_C, since_C)
 
 
-@functools.cache
-def _whiteners(T: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """For each of WALKS the matrix that makes noise and random walk white, and the log determinant of their covariance.
+class _Whitened(NamedTuple):
+    """The candidates as seen through one of WALKS; the constant is taken out."""
 
-    A walk starts before generation 0: seeds differ from the beginning.
-    """
+    W_TT: np.ndarray  # makes noise and random walk white
+    logdet: float  # of their covariance
+    unit_T: np.ndarray  # the constant
+    x_CT: np.ndarray
+    norm_C: np.ndarray  # squared
+
+
+@functools.cache
+def _whitened(T: int) -> list[_Whitened]:
+    """All that does not depend on the curves. A walk starts before generation 0: seeds differ from the beginning."""
     t = np.arange(T)
-    covariances = [np.eye(T) + walk * (np.minimum.outer(t, t) + 1) for walk in WALKS]
-    return [np.linalg.inv(np.linalg.cholesky(V)) for V in covariances], np.linalg.slogdet(covariances)[1]
+    found = []
+    for walk in WALKS:
+        V_TT = np.eye(T) + walk * (np.minimum.outer(t, t) + 1)
+        W_TT = np.linalg.inv(np.linalg.cholesky(V_TT))
+        unit_T = W_TT.sum(1) / np.linalg.norm(W_TT.sum(1))
+        x_CT = _candidates(T).h_CT @ W_TT.T
+        x_CT = x_CT - np.outer(x_CT @ unit_T, unit_T)
+        found.append(_Whitened(W_TT, float(np.linalg.slogdet(V_TT)[1]), unit_T, x_CT, (x_CT**2).sum(1)))
+    return found
 
 
 class _Fits(NamedTuple):
@@ -91,22 +109,16 @@ def _fit(curves_ST: np.ndarray, candidates: _Candidates) -> _Fits:
     S, T = curves_ST.shape
     mean_T = curves_ST.mean(0)
     floor = (NOISE * abs(mean_T[0]) or NOISE) ** 2
-    h_CT, parameters_C = candidates.h_CT, candidates.parameters_C
+    freedom_C = np.maximum(T - np.append(candidates.parameters_C, 1), 1)
     found = []
-    whiteners, logdets = _whiteners(T)
-    for W_TT, logdet in zip(whiteners, logdets, strict=True):
-        y_T, one_T = W_TT @ mean_T, W_TT.sum(1)
-        x_CT = h_CT @ W_TT.T
-        unit_T = one_T / np.linalg.norm(one_T)
+    for W_TT, logdet, unit_T, x_CT, norm_C in _whitened(T):
+        y_T = W_TT @ mean_T
         y_T = y_T - unit_T * (unit_T @ y_T)
-        x_CT = x_CT - np.outer(x_CT @ unit_T, unit_T)
-        norm_C = (x_CT**2).sum(1)
         fall_C = np.append(-(x_CT @ y_T) / norm_C, 0.0)
         rest_C = np.append((y_T @ y_T) - fall_C[:-1] ** 2 * norm_C, y_T @ y_T).clip(0)  # of the mean curve
         between = (((curves_ST - mean_T) @ W_TT.T) ** 2).sum() + S * T * floor
         variance_C = (S * rest_C + between) / (S * T)
         deviance_C = S * T * np.log(variance_C) + S * logdet
-        freedom_C = np.maximum(T - np.append(parameters_C, 1), 1)
         scale = between / ((S - 1) * T) if S > 1 else np.inf
         dispersion_C = np.maximum(S * rest_C / freedom_C / scale, 1)
         error_C = np.append(np.sqrt(variance_C[:-1] / S / norm_C), 0.0)
@@ -140,7 +152,7 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     parameters_C = np.append(candidates.parameters_C, 1) + 2  # noise and walk
     dispersion = fits.dispersion_C[fits.deviance_C.argmin()]
     with np.errstate(divide="ignore"):
-        small_C = np.where(T > parameters_C + 1, 2 * parameters_C * T / (T - parameters_C - 1.0), np.inf)
+        small_C = np.where(parameters_C + 1 < T, 2 * parameters_C * T / (T - parameters_C - 1.0), np.inf)
     criterion_C = fits.deviance_C / dispersion + small_C  # QAICc
     constant, criterion_C = criterion_C[-1], np.where(fits.fall_C > 0, criterion_C, np.inf)[:-1]
 
@@ -150,13 +162,15 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     needed = 2 * np.log(DECIDED / (1 - DECIDED))
     if not best(criterion_C < np.inf) < constant - needed:
         linear = 0  # the first candidate
-        largest = fits.fall_C[linear] + 1.645 * np.sqrt(dispersion) * fits.error_C[linear]
-        return Shape(NO_FALL if largest < SMALL * start else UNDECIDED)
+        fall, error = fits.fall_C[linear], np.sqrt(dispersion) * fits.error_C[linear]
+        return Shape(NO_FALL if fall + 1.645 * error < SMALL * start and fall < 2.5 * error else UNDECIDED)
     stays, falls = candidates.share_C <= PLATEAU_SHARE, candidates.share_C >= FALLING_SHARE
     plateau, falling, neither = best(stays), best(falls), best(~stays & ~falls)
+    if np.inf in (plateau, falling):
+        return Shape(UNDECIDED)  # fewer than 7 generations: AICc admits no shape that stops, so there is no contest
     verdict = PLATEAU if plateau < falling else FALLING
     weight = float(1 / (1 + np.exp(-abs(plateau - falling) / 2)))
-    if weight < DECIDED or neither < min(plateau, falling) - needed:
+    if weight < DECIDED or neither < min(plateau, falling):
         return Shape(UNDECIDED, weight)
     if verdict == FALLING:
         return Shape(FALLING, weight)

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from eval.measures import COLUMNS
+from eval.onset import Median, Onset, group_onset, half_life, median_time
 
 CELL = ["cycle", "fresh_ratio", "seed"]
 GROUP = ["cycle", "fresh_ratio"]
@@ -18,6 +19,7 @@ MEASURES = {  # name in the summary: column of the metrics
     "unique_fraction": "unique_fraction",
 }
 VALUES = (*(f"{name}_{when}" for name in MEASURES for when in ("first", "last")), "diversity_change")
+TIMES = ("onset", "half_life")  # estimated, in generations; not every cell or group gets there
 
 
 class Estimate(NamedTuple):
@@ -83,16 +85,18 @@ def _cell_summary(table: pd.DataFrame) -> dict[str, Any]:
     }
     for name, column in MEASURES.items():
         summary[f"{name}_first"], summary[f"{name}_last"] = float(first[column]), float(last[column])
+    summary["half_life"] = half_life(diversity)
     changed = len(table) > 1
     summary["diversity_change"] = relative_change(diversity.iloc[0], diversity.iloc[-1]) if changed else None
     return summary
 
 
-def _group_summary(cells: pd.DataFrame) -> dict[str, Any]:
+def _group_summary(cells: pd.DataFrame, onset: Onset) -> dict[str, Any]:
     """The figures of one (cycle, fresh ratio) across its cells.
 
     Values are those of the cells that reached the group's last generation: numbers of different generations do not mix.
-    The mean of an event exists only if it happened in every cell: a mean over some would be too early.
+    The mean of an event exists only if it happened in every cell: a mean over some would be too early. The half-life
+    is a median that takes cells without one as lasting at least until their last generation.
     """
     last = cells["last_generation"].max()
     complete = cells[cells["last_generation"] == last]
@@ -105,7 +109,11 @@ def _group_summary(cells: pd.DataFrame) -> dict[str, Any]:
     for name in VALUES:
         estimate = mean_interval(complete[name])
         summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return summary
+    summary |= {"onset": onset.generation, "onset_low": onset.low, "onset_high": onset.high}
+    measured = cells[cells["last_generation"].notna()]
+    half: Median = median_time(measured["half_life"].tolist(), measured["last_generation"].tolist())
+    summary |= {"half_life": half.median, "half_life_low": half.low, "half_life_high": half.high}
+    return summary | {"half_life_censored": half.censored}
 
 
 def summary(metrics: pd.DataFrame, statuses: Sequence[Mapping[str, Any]] = ()) -> Summary:
@@ -116,17 +124,23 @@ def summary(metrics: pd.DataFrame, statuses: Sequence[Mapping[str, Any]] = ()) -
         rows[key] = _cell_summary(table.sort_values("generation"))
     for key in ended:
         rows.setdefault(key, {})  # it ended before its first generation was measured
-    columns = [*CELL, "status", "last_generation", *EVENTS, *VALUES]
+    columns = [*CELL, "status", "last_generation", *EVENTS, *VALUES, "half_life"]
     cells = pd.DataFrame(
         [dict(zip(CELL, key, strict=True)) | {"status": ended.get(key, "")} | row for key, row in rows.items()],
         columns=columns,
     )
     whole = ["last_generation", *EVENTS]
     cells[whole] = cells[whole].astype("Int64")
-    cells[list(VALUES)] = cells[list(VALUES)].astype(np.float64)
+    numbers = [*VALUES, "half_life"]
+    cells[numbers] = cells[numbers].astype(np.float64)
     groups = pd.DataFrame(
-        [dict(zip(GROUP, key, strict=True)) | _group_summary(g) for key, g in cells.groupby(GROUP, sort=False)]
+        [
+            dict(zip(GROUP, key, strict=True)) | _group_summary(g, group_onset(metrics, *key))
+            for key, g in cells.groupby(GROUP, sort=False)
+        ]
     )
-    means = [c for c in groups if c.startswith((*EVENTS, *VALUES)) and not c.endswith("_reached")]
+    means = [
+        c for c in groups if c.startswith((*EVENTS, *VALUES, *TIMES)) and not c.endswith(("_reached", "_censored"))
+    ]
     groups[means] = groups[means].astype(np.float64)  # None is NaN, in a column without any number too
     return Summary(cells, groups)
