@@ -10,7 +10,9 @@ log.txt
 
 import csv
 import dataclasses
+import functools
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.cell import Cell
-from eval.measures import COLUMNS
+from eval.measures import COLUMNS, KEYS
 from logic.command import UsageError
 from logic.examples import Examples
 from logic.symbols import EOS
@@ -110,12 +112,36 @@ class RunDirectory:
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
+        self._write_tables(rows, COLUMNS)
+
+    def _write_tables(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         _write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for row in rows if "status" not in row)
         _write_atomically(self.path / "metrics.csv", table.getvalue())
+
+    # The parts of a run with further axes.
+
+    def parts(self) -> list["RunDirectory"]:
+        """The directories of the run's settings, one per combination of `sweep.axes`; without axes the run itself."""
+        axes = self.config()["config"].get("sweep", {}).get("axes", [])
+        return [self.part(label) for label in _labels(axes)] if axes else [self]
+
+    def part(self, label: str) -> "RunDirectory":
+        """The directory of one setting, such as `model.width=64,sample.temperature=0.8`; `` is the run's own."""
+        return RunDirectory(self.path / label) if label else self
+
+    def combine_metrics(self) -> None:
+        """Writes the metrics of all parts in one table, with a column for every axis after the keys."""
+        fields = [field for field, _ in self.config()["config"]["sweep"]["axes"]]
+        rows = []
+        for part in self.parts():
+            config = part.config()["config"]
+            values = {field: functools.reduce(lambda c, name: c[name], field.split("."), config) for field in fields}
+            rows += [{**row, **values} for row in part.rows()]
+        self._write_tables(rows, (*KEYS, *fields, *COLUMNS[len(KEYS) :]))
 
     # The samples.
 
@@ -211,6 +237,16 @@ def _from_arrays(tree: dict[str, Any]) -> Generation:
         training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
         counters={name: value.item() for name, value in tree["counters"].items()},
     )
+
+
+def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
+    fields = [field for field, _ in axes]
+    return [setting_label(fields, values) for values in itertools.product(*(values for _, values in axes))]
+
+
+def setting_label(fields: Sequence[str], values: Sequence[Any]) -> str:
+    """The name of one combination of values of the axes."""
+    return ",".join(f"{field}={value}" for field, value in zip(fields, values, strict=True))
 
 
 def _versions() -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+import itertools
 import types
 import typing
 from typing import Any
 
 from ml_collections import config_dict
 
+from eval.run_directory import setting_label
 from loop.config import Config
 
 
@@ -30,6 +32,32 @@ def _to_dict(value: Any) -> dict[str, Any]:
 def resolve(given: config_dict.ConfigDict) -> Config:
     """Checks types, names and values. Raises ValueError with the field, its value and what is allowed."""
     return _build(Config, given.to_dict(), "")
+
+
+def settings(given: config_dict.ConfigDict) -> dict[str, Config]:
+    """The configuration of every combination of `sweep.axes`, by its label; without axes one, labelled ``.
+
+    Raises ValueError like `resolve`, for every combination before any work.
+    """
+    axes = resolve(given).sweep.axes
+    found = {}
+    for values in itertools.product(*(values for _, values in axes)):
+        fields = given.to_dict()
+        fields["sweep"]["axes"] = ()
+        for (field, _), value in zip(axes, values, strict=True):
+            _set(fields, field, value)
+        found[setting_label([field for field, _ in axes], values)] = _build(Config, fields, "")
+    return found
+
+
+def _set(fields: dict[str, Any], field: str, value: Any) -> None:
+    group, _, name = field.partition(".")
+    known = [f"{g}.{n}" for g, inner in fields.items() for n in inner if g != "sweep"]
+    if field not in known:
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"sweep.axes = {field}: {hint}allowed are the fields of all groups but sweep")
+    fields[group][name] = value
 
 
 def _build(cls: Any, given: Any, path: str) -> Any:
@@ -55,6 +83,8 @@ def _join(path: str, name: str) -> str:
 def _convert(kind: Any, value: Any, field: str) -> Any:
     if isinstance(kind, types.UnionType):  # only `X | None` occurs
         return None if value is None else _convert(typing.get_args(kind)[0], value, field)
+    if field == "sweep.axes":
+        return _axes(value)
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
         if element is str and isinstance(value, str | tuple | list):  # a,b as well as ('a','b')
@@ -69,3 +99,21 @@ def _convert(kind: Any, value: Any, field: str) -> Any:
         names = {int: "an integer", float: "a number", str: "a word", bool: "True or False"}
         raise ValueError(f"{field} = {value!r}: {names[kind]} is needed")
     return value
+
+
+def _axes(value: Any) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
+        value = (value,)  # one axis needs no tuple around it
+    axes = []
+    for axis in value if isinstance(value, tuple | list) else (value,):
+        if not (isinstance(axis, tuple | list) and len(axis) == 2 and isinstance(axis[0], str)):
+            raise ValueError(
+                f"sweep.axes = {axis!r}: allowed are pairs of a field and its values: ('model.width', (32, 64))"
+            )
+        values = tuple(axis[1]) if isinstance(axis[1], tuple | list) else (axis[1],)
+        if not values or len(set(map(repr, values))) < len(values):
+            raise ValueError(f"sweep.axes = {axis!r}: at least one value is needed, and each once")
+        axes.append((axis[0], values))
+    if len({name for name, _ in axes}) < len(axes):
+        raise ValueError(f"sweep.axes = {value!r}: allowed is each field once")
+    return tuple(axes)

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from launch.configuration import resolve
+from launch.configuration import resolve, settings
 from logic import command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
@@ -45,6 +45,7 @@ def main(argv: list[str]) -> None:
         raise command.UsageError("--workdir is missing: name a directory for the run")
     with command.usage_errors():
         config = resolve(_CONFIG.value)
+        parts = settings(_CONFIG.value)
 
     # Only from here on is anything slow to import, or written.
     import jax
@@ -60,25 +61,33 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
     devices = jax.devices()
     directory = RunDirectory(_WORKDIR.value)
-    directory.create(dataclasses.asdict(config), f"{len(devices)} x {devices[0].device_kind}")
+    where = f"{len(devices)} x {devices[0].device_kind}"
+    directory.create(dataclasses.asdict(config), where)
     with Reporter(directory.log) as reporter:
-        cells = config.cells()
-        done = 1 + max((row["generation"] for row in directory.rows()), default=-1)
-        reporter.say(
-            f"{len(cells)} cells, {config.loop.generations} generations, {len(devices)} {jax.default_backend()} devices"
-        )
-        if done:
-            reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
-        run(config, directory, _MEMBERS.value, reporter.tell)
-        for row in directory.rows():
-            if "status" in row:
-                cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
-                reporter.say(f"{cell.name} ended in generation {row['generation']}: {row['status']}")
-        if all("status" in row for row in directory.rows()):
-            reporter.say("no cell finished a generation: there is nothing to report")
-            sys.exit(1)
+        reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
+        for i, (label, part_config) in enumerate(parts.items(), 1):
+            part = directory.part(label)
+            if label:
+                reporter.say(f"setting {i} of {len(parts)}: {label}")
+                part.create(dataclasses.asdict(part_config), where)
+            done = 1 + max((row["generation"] for row in part.rows()), default=-1)
+            if done:
+                reporter.say(f"{part.path} holds {done} complete generations: going on from there")
+            run(part_config, part, _MEMBERS.value, reporter.tell)
+            for row in part.rows():
+                if "status" in row:
+                    cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
+                    reporter.say(f"{cell.name} ended in generation {row['generation']}: {row['status']}")
+            if all("status" in row for row in part.rows()):
+                reporter.say("no cell finished a generation: there is nothing to report")
+                sys.exit(1)
+        if config.sweep.axes:
+            directory.combine_metrics()
         page = build_report([directory])
-    print_findings(directory)
+    for label in parts:
+        if label:
+            print(f"\n{label}")
+        print_findings(directory.part(label))
     print(f"\nreport: {page}")
 
 

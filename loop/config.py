@@ -6,6 +6,7 @@ Not here, because they change no result: where files go, how many devices, how m
 import dataclasses
 import difflib
 import itertools
+from typing import Any
 
 from eval.cell import Cell
 from logic.grammar import Grammar
@@ -80,11 +81,13 @@ class LoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """The cells: the product of these, each once. `fresh` ignores the ratios."""
+    """The cells: the product of cycles, ratios and seeds, each once. `fresh` ignores the ratios."""
 
     cycles: tuple[str, ...] = CYCLES  # data cycles; see loop/cycles.py
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
+    # Every combination of further fields' values is a run of all cells, in a directory of its own in the run's.
+    axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # ((field, values), …): (("sample.temperature", (0.6, 0.8)),)
 
     def __post_init__(self) -> None:
         for name in ("cycles", "fresh_ratios", "seeds"):

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from launch.configuration import defaults, resolve
+from launch.configuration import defaults, resolve, settings
 from launch.presets import demo, paper, smoke
 from loop.config import CYCLES, Config
 
@@ -90,6 +90,46 @@ def test_a_wrong_value_is_named_with_what_is_allowed(field, value, allowed):
     assert field in str(error.value)
     assert allowed in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def with_axes(axes):
+    c = smoke.get_config()
+    c.sweep.axes = axes
+    return c
+
+
+def test_axes_are_every_combination_of_their_values():
+    found = settings(
+        with_axes((("sample.temperature", (0.6, 1)), ("model.width", (16, 32)), ("train.validation", "real")))
+    )
+    assert list(found) == [
+        f"sample.temperature={t},model.width={w},train.validation=real" for t in (0.6, 1) for w in (16, 32)
+    ]
+    last = list(found.values())[-1]
+    assert (last.sample.temperature, last.model.width, last.train.validation) == (1.0, 32, "real")
+    plain = resolve(smoke.get_config())
+    assert last.train == dataclasses.replace(plain.train, validation="real")
+    assert last.sweep == plain.sweep
+    assert settings(smoke.get_config()) == {"": plain}
+
+
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        ((("model.widht", (1,)),), "did you mean model.width?"),
+        ((("sweep.seeds", (1,)),), "sweep.seeds"),
+        ((("model.width", (15,)),), "model.width = 15: allowed are multiples"),
+        ((("model.width", ("a",)),), "model.width = 'a': an integer"),
+        ((("model.width", ()),), "at least one value"),
+        ((("model.width", (16, 16)),), "each once"),
+        ((("model.width", (16,)), ("model.width", (32,))), "each field once"),
+        (("model.width",), "pairs of a field and its values"),
+    ],
+)
+def test_wrong_axes_are_refused(axes, named):
+    with pytest.raises(ValueError) as error:
+        settings(with_axes(axes))
+    assert named in str(error.value)
 
 
 def test_unknown_fields_are_named_with_the_nearest():

@@ -1,5 +1,6 @@
 """The launcher as its users meet it: a subprocess."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -100,3 +101,20 @@ def test_a_sweep_in_which_every_loss_is_infinite_says_so(tmp_path):
     assert result.returncode == 1
     assert "full_fresh0_seed0 ended in generation 0: loss not finite at step" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_axes_run_in_one_directory_and_one_report(tmp_path):
+    flags = ["--config.sweep.axes=(('model.width',(16,32)),)", "--config.loop.generations=2"]
+    flags += ["--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0.0", f"--workdir={tmp_path}/run"]
+    result = launch(PRESET, *flags)
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "run" / "metrics.csv").open() as f:
+        rows = list(csv.DictReader(f))
+    assert [(r["generation"], r["model.width"]) for r in rows] == [("0", "16"), ("1", "16"), ("0", "32"), ("1", "32")]
+    assert len({r["train_loss"] for r in rows}) == 4
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "model.width=16" in page
+    assert "model.width=32" in page
+    again = launch(PRESET, *flags)
+    assert "step" not in again.stderr
+    assert again.returncode == 0
