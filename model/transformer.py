@@ -38,10 +38,15 @@ class Norm(nn.Module):
         return y_BTD.astype(self.config.dtype)
 
 
-def dense(config: ModelConfig, features: int, name: str, stddev: float = 0.02) -> nn.Dense:
-    """A linear map without bias, initialised as GPT-2's."""
-    init = nn.initializers.normal(stddev)
-    return nn.Dense(features, use_bias=False, dtype=config.dtype, kernel_init=init, name=name)
+def dense(config: ModelConfig, x: jax.Array, features: int, name: str, stddev: float = 0.02) -> jax.Array:
+    """A linear map of the last axis without bias, initialised as GPT-2's; a submodule of the calling module.
+
+    All other axes are one to it: XLA's CPU gradient of a product with one batch axis is twice as fast.
+    """
+    layer = nn.Dense(
+        features, use_bias=False, dtype=config.dtype, kernel_init=nn.initializers.normal(stddev), name=name
+    )
+    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], features)
 
 
 class Attention(nn.Module):
@@ -55,7 +60,7 @@ class Attention(nn.Module):
     ) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
         B, T, _ = x_BTD.shape
-        qkv_BTD = dense(c, 3 * c.width, "qkv")(x_BTD)
+        qkv_BTD = dense(c, x_BTD, 3 * c.width, "qkv")
         q_BTHK, k_BTHK, v_BTHK = (
             part.reshape(B, T, c.num_heads, c.head_width) for part in jnp.split(qkv_BTD, 3, axis=-1)
         )
@@ -75,7 +80,7 @@ class Attention(nn.Module):
         weight_BHTS = nn.Dropout(c.dropout, deterministic=not train)(weight_BHTS)
         y_BHTK = jnp.einsum("BHTS,BHSK->BHTK", weight_BHTS, v_BHSK)
         y_BTD = y_BHTK.transpose(0, 2, 1, 3).reshape(B, T, c.width)
-        return dense(c, c.width, "out", 0.02 * (2 * c.num_layers) ** -0.5)(y_BTD), cache
+        return dense(c, y_BTD, c.width, "out", 0.02 * (2 * c.num_layers) ** -0.5), cache
 
 
 class Block(nn.Module):
@@ -91,8 +96,8 @@ class Block(nn.Module):
         drop = nn.Dropout(c.dropout, deterministic=not train)
         y_BTD, cache = Attention(c, name="attention")(Norm(c, name="norm_1")(x_BTD), position_T, cache, train)
         x_BTD = x_BTD + drop(y_BTD)
-        h_BTF = nn.gelu(dense(c, 4 * c.width, "mlp_in")(Norm(c, name="norm_2")(x_BTD)))
-        y_BTD = dense(c, c.width, "mlp_out", 0.02 * (2 * c.num_layers) ** -0.5)(h_BTF)
+        h_BTF = nn.gelu(dense(c, Norm(c, name="norm_2")(x_BTD), 4 * c.width, "mlp_in"))
+        y_BTD = dense(c, h_BTF, c.width, "mlp_out", 0.02 * (2 * c.num_layers) ** -0.5)
         return x_BTD + drop(y_BTD), cache
 
 
@@ -125,7 +130,7 @@ class Transformer(nn.Module):
         if c.tie_embeddings:
             logits_BTV = x_BTD @ embedding_VD.astype(c.dtype).T
         else:
-            logits_BTV = dense(c, c.vocab_size, "head")(x_BTD)
+            logits_BTV = dense(c, x_BTD, c.vocab_size, "head")
         logits_BTV = logits_BTV.astype(jnp.float32)
         return logits_BTV, None if cache is None else KVCache(tuple(layers), cache.length + T)
 
