@@ -191,6 +191,10 @@ class RunDirectory:
         """The generations that have a complete checkpoint, in order."""
         return sorted(self._manager().all_steps()) if (self.path / "checkpoints").exists() else []
 
+    def generations(self, cell: Cell) -> list[int]:
+        """The generations of a cell that have a complete checkpoint, in order."""
+        return [t for t in self.checkpoints() if (self.path / "checkpoints" / str(t) / cell.name).exists()]
+
     def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
         """Begins to write the checkpoint of a generation; `wait` returns once it is complete."""
         import orbax.checkpoint as ocp

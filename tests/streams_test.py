@@ -1,7 +1,7 @@
 import itertools
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from model.streams import Purpose, generator, key
 
@@ -12,7 +12,7 @@ def test_streams_repeat_and_differ_in_seed_generation_and_purpose():
     host = [generator(*where).integers(2**63) for where in WHERE]
     assert host == [generator(*where).integers(2**63) for where in WHERE]
     assert len(set(host)) == len(WHERE)
-    device = [tuple(jax.random.key_data(key(np.uint32(s), np.int32(g), p)).tolist()) for s, g, p in WHERE]
+    device = [tuple(jax.random.key_data(key(jnp.uint32(s), jnp.int32(g), p)).tolist()) for s, g, p in WHERE]
     assert len(set(device)) == len(WHERE)
 
 
