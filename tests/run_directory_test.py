@@ -22,7 +22,8 @@ def directory(tmp_path):
 
 def generation(expressions: list[bytes], value: float) -> Generation:
     train = concatenate([Examples.drawn(expressions, 0), Examples.drawn([b""], 1)])
-    return Generation({"layer": {"kernel": np.full((2, 3), value, np.float32)}}, train, {"train_loss": value, "steps": 7})
+    params = {"layer": {"kernel": np.full((2, 3), value, np.float32)}}
+    return Generation(params, train, {"train_loss": value, "steps": 7})
 
 
 def test_a_run_is_known_again_and_another_is_refused(directory):
@@ -32,7 +33,8 @@ def test_a_run_is_known_again_and_another_is_refused(directory):
     assert record["packages"]["jax"]
     directory.create(CONFIG, "2 x other")  # the same run, wherever it goes on
     assert directory.config() == record
-    with pytest.raises(UsageError, match=r"model\.width = 64 there, 32 here; sweep\.seeds = \[0, 1\] there, \[0\] here"):
+    named = r"model\.width = 64 there, 32 here; sweep\.seeds = \[0, 1\] there, \[0\] here"
+    with pytest.raises(UsageError, match=named):
         directory.create({"model": {"width": 32}, "sweep": {"seeds": (0,), "axes": ()}}, "1 x test")
 
 
