@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,6 @@ from absl import flags
 from eval.cell import Cell
 from eval.run_directory import RunDirectory
 from logic import command
-from logic.symbols import decode
-from logic.verifier import Verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,14 +29,6 @@ if TYPE_CHECKING:
 QUESTION = (
     "What happens to a language model that is trained on what its predecessor wrote, generation after generation?"
 )
-SHOWN_SAMPLES = 10
-LONGEST_SAMPLE = 200  # characters; what is longer is cut
-KINDS = {  # the verdicts as the report shows them: class, symbol, meaning
-    "support": ("●", "in support: what the generator of the real data could have written"),
-    "correct": ("◆", "correct, but outside the support"),
-    "syntactic": ("▲", "an expression, but not true"),
-    "malformed": ("✕", "not an expression"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +42,7 @@ class Run:
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
     findings: "list[Finding]"
+    declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
 
     @property
     def state(self) -> str:
@@ -63,40 +54,17 @@ class Run:
         return f"{last + 1} generations"
 
 
-@dataclasses.dataclass(frozen=True)
-class ShownSample:
-    """One sample in the report."""
-
-    text: str
-    kind: str  # of KINDS
-    repeat: bool  # the same as one above it
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleColumn:
-    """The first samples of one generation."""
-
-    generation: int
-    diversity: float
-    unique_fraction: float
-    samples: list[ShownSample]
-
-    @property
-    def distinct(self) -> int:
-        """Distinct samples among those that are shown."""
-        return sum(not sample.repeat for sample in self.samples)
-
-
 def read_run(directory: RunDirectory, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval import findings, statistics
+    from eval import decline, findings, statistics
 
     record = directory.config()
     metrics, statuses = statistics.tables(directory.rows())
     if metrics.empty:
         raise command.UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summary = statistics.summary(metrics, statuses)
-    return Run(label, directory, record, metrics, statuses, summary, findings.findings(metrics))
+    found, sentences = findings.findings(metrics), decline.sentences(metrics)
+    return Run(label, directory, record, metrics, statuses, summary, found, sentences)
 
 
 def _labels(directories: Sequence[RunDirectory]) -> list[str]:
@@ -107,47 +75,6 @@ def _labels(directories: Sequence[RunDirectory]) -> list[str]:
         if len(set(labels)) == len(labels):
             break
     return labels
-
-
-def show_samples(expressions: Sequence[bytes], verdicts: Verdicts) -> list[ShownSample]:
-    """Text and verdict of each sample; the empty one is ∅."""
-    shown: list[ShownSample] = []
-    seen: set[bytes] = set()
-    for e, text, syntactic, semantic, in_support in zip(expressions, decode(expressions), *verdicts, strict=True):
-        kind = "support" if in_support else "correct" if semantic else "syntactic" if syntactic else "malformed"
-        if len(text) > LONGEST_SAMPLE:
-            text = f"{text[:LONGEST_SAMPLE]} … ({len(e)} symbols)"
-        shown.append(ShownSample(text or "∅", kind, e in seen))
-        seen.add(e)
-    return shown
-
-
-def _sample_columns(run: Run, cell: Cell, table: "pd.DataFrame") -> Iterator[SampleColumn]:
-    """The first, the middle and the last generation of a cell whose samples can be read."""
-    there = [t for t in sorted(table["generation"]) if run.directory.has_samples(int(t))]
-    for t in sorted({there[0], there[len(there) // 2], there[-1]}) if there else ():
-        try:
-            samples = run.directory.read_samples(cell, int(t))
-        except (ImportError, OSError, KeyError) as error:  # no TFDS on this machine, or samples were removed
-            print(f"eval.report: no samples of {cell.name}, generation {t}: {error}", file=sys.stderr)
-            continue
-        first = slice(0, SHOWN_SAMPLES)
-        row = table[table["generation"] == t].iloc[0]
-        yield SampleColumn(
-            int(t),
-            float(row["levenshtein_diversity"]),
-            float(row["unique_fraction"]),
-            show_samples(samples.expressions[first], Verdicts(*(v[first] for v in samples.verdicts))),
-        )
-
-
-def _all_samples(run: Run) -> list[tuple[Cell, list[SampleColumn]]]:
-    keys = ["cycle", "fresh_ratio", "seed"]
-    found = []
-    for (cycle, ratio, seed), table in run.metrics.groupby(keys, sort=False):
-        cell = Cell(str(cycle), float(ratio), int(seed))
-        found.append((cell, list(_sample_columns(run, cell, table))))
-    return [(cell, columns) for cell, columns in found if columns]
 
 
 # Numbers as text, for the page and the terminal alike.
@@ -208,6 +135,8 @@ def print_findings(directory: RunDirectory) -> None:
             _span(row, "unique_fraction", "%"),
         )
     console.print(table)
+    console.print("\nFall of diversity; for few seeds the intervals are Student's t, wider than the table's bootstrap:")
+    console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
     for i, finding in enumerate(run.findings, 1):
         console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")
         console.print(Padding(finding.sentence, (0, 0, 0, 3)))
@@ -221,13 +150,15 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval import figures, findings, statistics
+    from eval import charts, figures, findings, page_data, statistics
 
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
+    metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
+    metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # samples and configurations are not to be trusted
@@ -239,11 +170,13 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     return environment.get_template("report.html.jinja").render(
         question=QUESTION,
         runs=runs,
-        samples={run.label: _all_samples(run) for run in runs},
+        scripts=charts.scripts(),
+        data=charts.embedded(page_data.page_data(runs)),
+        samples={run.label: page_data.sample_columns(run) for run in runs},
         figures=drawn,
         images=images,
-        kinds=KINDS,
-        shown_samples=SHOWN_SAMPLES,
+        kinds=page_data.KINDS,
+        shown_samples=page_data.SHOWN_SAMPLES,
         measures=statistics.MEASURES,
         events=statistics.EVENTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
@@ -259,16 +192,19 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunDirectory]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    The report is written beside the old one and takes its place when it is complete.
+    A run with further axes counts as its parts. The report is written beside the old one and takes its place when it
+    is complete.
 
     Raises:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
     """
-    unique = list({directory.path.resolve(): directory for directory in directories}.values())
+    home = directories[0]
+    parts = [part for directory in directories for part in directory.parts()]
+    unique = list({part.path.resolve(): part for part in parts}.values())
     runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
-    target = unique[0].report
+    target = home.report
     try:
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=unique[0].path) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=home.path) as scratch:
             new = Path(scratch) / "new"
             new.mkdir()
             page = _render(runs, new)
@@ -277,7 +213,7 @@ def build_report(directories: Sequence[RunDirectory]) -> Path:
                 target.rename(Path(scratch) / "old")  # and gone with the scratch
             new.rename(target)
     except PermissionError as error:
-        raise command.UsageError(f"--workdir {unique[0].path} cannot be written: {error.strerror}") from None
+        raise command.UsageError(f"--workdir {home.path} cannot be written: {error.strerror}") from None
     return target / "index.html"
 
 

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 import time
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 
 from eval.cell import Cell
 from eval.measures import COLUMNS
-from eval.report import LONGEST_SAMPLE, build_report, print_findings, show_samples
+from eval.page_data import LONGEST_SAMPLE, Shown, show_samples
+from eval.report import build_report, print_findings
 from eval.run_directory import RunDirectory
 from logic.command import UsageError
 from logic.grammar import Grammar
@@ -85,13 +88,35 @@ def test_page_needs_nothing_else(report):
     assert len(page.loads) == 5
     assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
     assert page.links == ["https://arxiv.org/abs/2311.16822"]
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    assert "@import" not in html and "url(" not in html
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    style = html.split("<style>")[1].split("</style>")[0]
+    assert "@import" not in style and "url(" not in style
+
+
+def test_only_the_scripts_of_the_page_may_run(report):
+    _, _, html = report
+    page = Page(html)
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "data"}, {}, {}]
+    policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
+    allowed = next(part for part in policy.split(";") if "script-src" in part).split()[1:]
+    texts = [part.split("</script>")[0] for part in html.split("<script>")[1:]]
+    assert allowed == [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts]
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+
+
+def test_page_without_the_chart_library(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    html = build_report([make_run(tmp_path / "run", samples=False)]).read_text(encoding="utf-8")
+    page = Page(html)
+    assert not [tag for tag, _ in page.tags if tag in ("script", "select")] and len(page.loads) == 5
+    assert ("details", {"class": "print", "open": None}) in page.tags
+    assert "vl-convert-python" in capsys.readouterr().err
 
 
 def test_untrusted_text_is_escaped(report):
     _, _, html = report
-    assert "<script" not in html and "<eos>" not in html and "<cpu>" not in html
+    assert MARKUP not in html and "<script>alert" not in html and "<eos>" not in html and "<cpu>" not in html
     assert MARKUP in "".join(Page(html).text)
     assert "2 x <cpu>" in Page(html).words
 
@@ -101,6 +126,7 @@ def test_everything_is_on_the_page(report):
     words = Page(html).words
     assert page == run.path / "report" / "index.html"
     assert words.count("✓ shown") == 3
+    assert "full, fresh 0.5: diversity -" in words and "after 4 generations" in words
     assert "full, φ = 0.5, seed 1" in words
     assert "generation 0" in words and "generation 2" in words and "generation 3" in words
     assert "generation 1" not in words.replace("generation 1,", "")
@@ -111,7 +137,7 @@ def test_files_are_beside_the_page(report):
     run, page, _ = report
     names = ["headline", "correctness", "diversity", "unique", "entropy"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
-    expected = sorted([*files, "index.html", "summary_cells.csv", "summary_groups.csv"])
+    expected = sorted([*files, "index.html", "measures.csv", "summary_cells.csv", "summary_groups.csv"])
     assert sorted(path.name for path in page.parent.iterdir()) == expected
     assert not list(run.path.glob(".report*"))
     cells = pd.read_csv(page.parent / "summary_cells.csv")
@@ -123,7 +149,7 @@ def test_files_are_beside_the_page(report):
 
 def test_the_first_samples_are_shown_in_their_order(report):
     _, _, html = report
-    column = html.split('<ul class="samples">')[1].split("</ul>")[0]
+    column = html.split('id="samples"')[1].split('<ul class="samples">')[1].split("</ul>")[0]
     items = [(tag, a) for tag, a in Page(column).tags if tag == "li"]
     assert [a["class"] for _, a in items] == [
         *("support", "correct", "syntactic", "malformed", "malformed", "support repeat"),
@@ -136,7 +162,7 @@ def test_long_samples_are_cut():
     expressions = encode(["(" * 500, "(not False)"])
     long, short = show_samples(expressions, verify(expressions, GRAMMAR))
     assert long.text == f"{'(' * LONGEST_SAMPLE} … (500 symbols)"
-    assert (short.text, short.kind, short.repeat) == ("(not False)", "support", False)
+    assert short == Shown("(not False)", "support")
 
 
 def test_a_new_report_replaces_the_old_one(tmp_path):
@@ -180,6 +206,8 @@ def test_several_runs_are_compared_in_the_first(tmp_path):
     words = Page(page.read_text(encoding="utf-8")).words
     assert "Summary: a/run" in words and "Summary: b/run" in words
     assert set(pd.read_csv(page.parent / "summary_groups.csv")["run"]) == {"a/run", "b/run"}
+    measures = pd.read_csv(page.parent / "measures.csv")
+    assert list(measures["run"].unique()) == ["a/run", "b/run"] and list(measures.columns[1:]) == list(COLUMNS)
 
 
 def test_without_rows_there_is_nothing_to_report(tmp_path):
@@ -233,7 +261,8 @@ def test_command(report, tmp_path):
 def test_importing_the_module_defines_no_flags_and_loads_nothing_slow():
     code = (
         "import sys, eval.report\nfrom absl import flags\nassert 'workdir' not in flags.FLAGS\n"
-        "slow = {'pandas', 'matplotlib', 'jinja2', 'rich', 'scipy', 'jax', 'tensorflow_datasets', 'loop', 'launch'}\n"
+        "slow = {'pandas', 'matplotlib', 'jinja2', 'rich', 'scipy', 'jax', 'tensorflow_datasets', 'vl_convert'}\n"
+        "slow |= {'loop', 'launch'}\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
