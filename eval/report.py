@@ -23,6 +23,7 @@ from logic import command
 if TYPE_CHECKING:
     import pandas as pd
 
+    from eval.decline import Comparison
     from eval.findings import Finding
     from eval.statistics import Summary
 
@@ -42,6 +43,7 @@ class Run:
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
     findings: "list[Finding]"
+    comparisons: "list[Comparison]"  # of fresh ratios on common seeds
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
 
     @property
@@ -63,8 +65,8 @@ def read_run(directory: RunDirectory, label: str = "") -> Run:
     if metrics.empty:
         raise command.UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summary = statistics.summary(metrics, statuses)
-    found, sentences = findings.findings(metrics), decline.sentences(metrics)
-    return Run(label, directory, record, metrics, statuses, summary, found, sentences)
+    found, sentences, comparisons = findings.findings(metrics), decline.sentences(metrics), decline.comparisons(metrics)
+    return Run(label, directory, record, metrics, statuses, summary, found, comparisons, sentences)
 
 
 def _labels(directories: Sequence[RunDirectory]) -> list[str]:
@@ -157,6 +159,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
+    pairs = [{"run": run.label, **c._asdict(), **c.difference._asdict()} for run in runs for c in run.comparisons]
+    pd.DataFrame(pairs).drop(columns="difference", errors="ignore").to_csv(folder / "comparisons.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
     environment = jinja2.Environment(

@@ -137,7 +137,8 @@ def test_files_are_beside_the_page(report):
     run, page, _ = report
     names = ["headline", "correctness", "diversity", "unique", "entropy"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
-    expected = sorted([*files, "index.html", "measures.csv", "summary_cells.csv", "summary_groups.csv"])
+    tables = ["comparisons.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
+    expected = sorted([*files, "index.html", *tables])
     assert sorted(path.name for path in page.parent.iterdir()) == expected
     assert not list(run.path.glob(".report*"))
     cells = pd.read_csv(page.parent / "summary_cells.csv")
@@ -145,6 +146,11 @@ def test_files_are_beside_the_page(report):
     last = metrics[metrics["generation"] == 3].set_index(["cycle", "fresh_ratio", "seed"])["levenshtein_diversity"]
     found = cells.set_index(["cycle", "fresh_ratio", "seed"])["diversity_last"]
     pd.testing.assert_series_equal(found, last, check_names=False)
+    pairs = pd.read_csv(page.parent / "comparisons.csv").set_index(["cycle", "fresh_ratio", "other"])
+    change = cells.set_index(["cycle", "fresh_ratio", "seed"])["diversity_change"]
+    for cycle, ratio, other in pairs.index:
+        difference = change[cycle][other].mean() - change[cycle][ratio].mean()
+        assert pairs.loc[(cycle, ratio, other), "mean"] == pytest.approx(difference)
 
 
 def test_the_first_samples_are_shown_in_their_order(report):
