@@ -7,7 +7,7 @@ import numpy as np
 
 from logic.examples import GENERATED, Examples
 from logic.grammar import Grammar
-from logic.symbols import AND, CLOSE, NOT, OPEN, OR, WORDS, decode, lengths
+from logic.symbols import AND, CLOSE, NOT, OPEN, OR, UNKNOWN, WORDS, decode, lengths
 from logic.truth_table import evaluate
 from logic.verifier import Verdicts
 
@@ -36,8 +36,14 @@ def commutative_form(expression: bytes) -> bytes:
 
 
 def unique_trees_fraction(counts: Counter) -> float:
-    """Distinct samples modulo commutativity / all samples."""
-    return len({commutative_form(e) for e in counts}) / counts.total()
+    """Distinct samples modulo commutativity / all samples; `str` samples have one character a symbol, and are
+    no trees where one is outside the vocabulary."""
+    forms = set()
+    for e in counts:
+        if isinstance(e, str) and max(e, default="") < chr(UNKNOWN):
+            e = e.encode()
+        forms.add(commutative_form(e) if isinstance(e, bytes) else e)
+    return len(forms) / counts.total()
 
 
 def real_root_share(samples: Examples) -> float:

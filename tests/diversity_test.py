@@ -86,6 +86,7 @@ def test_command_equals_the_definition_on_repeats_empty_and_malformed_lines():
     assert measured["count"] == 11
     assert measured["levenshtein_diversity"] == pytest.approx(naive_diversity(words), abs=1e-12)
     assert measured["unique_fraction"] == pytest.approx(len({tuple(w) for w in words}) / 11)
+    assert measured["unique_trees_fraction"] == measured["unique_fraction"]
     assert measured["length_mean"] == pytest.approx(np.mean([len(w) for w in words]))
     assert measured["depth_mean"] == pytest.approx((1 + 1 + 1 + 0 + 1 + 1 + 1 + 0 + 0 + 1 + 2) / 11)
     assert measured["top1_share"] == pytest.approx(3 / 11)
@@ -93,6 +94,11 @@ def test_command_equals_the_definition_on_repeats_empty_and_malformed_lines():
     assert measured["in_support"] == pytest.approx(4 / 11)
     p_false, p_or = 1 / 3 * 1 / 5, 1 / 3 * 1 / 5 * 1 / 5 * 1 / 5
     assert measured["support_coverage"] == pytest.approx(2 * (p_false + p_or))
+
+
+def test_command_knows_equal_trees():
+    measured = json.loads(run("(True and False)\n(False and True)\n(True and foo)\n(foo and True)\n").stdout)
+    assert (measured["unique_fraction"], measured["unique_trees_fraction"]) == (1.0, 0.75)
 
 
 def test_command_depth_flags_and_errors(tmp_path):
