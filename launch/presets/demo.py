@@ -2,10 +2,10 @@
 
     python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
 
-Takes 2 min on two cores of an AMD EPYC (6 s more where nothing is compiled yet), and 40 MB of disk. Measured, seeds 0 and 1, from
+Takes 2 min on two cores of an AMD EPYC, compilation included, and 40 MB of disk. Measured, seeds 0 and 1, from
 generation 0 to 7: syntactic correctness never below 0.999; semantic correctness of φ = 0 from 0.97 to 1.00;
 Levenshtein diversity -98 % with φ = 0, -67 % with 0.25, -17 % with 0.5; the control never more than 2 % from its start;
-KL from the real distribution, seed 0, 0.19 nats in generation 0, then 20.9, 1.66, 0.59, and 0.17 in the control.
+KL(real ‖ model) from 0.16 nats to 20.3 with φ = 0, 1.56 with 0.25, 0.54 with 0.5, and 0.16 in the control.
 Seeds 0 to 5 in another run of the same settings: -83 to -99 %, -50 to -82 %, -13 to -27 %, the control within 3 %.
 """
 
