@@ -53,7 +53,7 @@ class SampleConfig:
     temperature: float = 0.8  # divides the logits; 0 takes the most probable symbol (greedy)
     top_k: int = 0  # keep the k most probable symbols; 0 keeps all
     top_p: float = 1.0  # keep the most probable symbols up to this mass; 1 keeps all
-    batch_size: int = 256  # samples written side by side
+    batch_size: int = 0  # samples written side by side; 0 takes what suits the device
 
     def __post_init__(self) -> None:
         if not self.temperature >= 0:
@@ -62,5 +62,5 @@ class SampleConfig:
             raise ValueError(f"sample.top_k = {self.top_k}: allowed are 0 (all) to 8")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1")
-        if self.batch_size < 1:
-            raise ValueError(f"sample.batch_size = {self.batch_size}: allowed are integers from 1")
+        if self.batch_size < 0:
+            raise ValueError(f"sample.batch_size = {self.batch_size}: allowed are integers from 0")

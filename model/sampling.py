@@ -1,6 +1,12 @@
-"""Samples from a model, in one program: a static key-value cache and a loop over positions.
+"""Samples from a model, in one program whose cost is what is written.
 
-Axes: N samples, B samples written side by side, T context length, V vocabulary.
+A batch of rows writes samples side by side; a row whose sample has ended begins the next one that waits, so that no
+row idles until the last samples. Most samples are short: a first pass with a short cache leaves those that are longer
+to a second one, which writes them again from their beginning.
+
+Sample i is a function of the parameters, the key and i, up to rounding: neither of its neighbours nor of the batch.
+
+Axes: N samples, B rows, T context length, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -9,17 +15,18 @@ import jax
 import jax.numpy as jnp
 
 from model.config import ModelConfig, SampleConfig
-from model.kv_cache import init_cache
+from model.kv_cache import KVCache, init_cache
 from model.transformer import forward_cached
 
 EOS = 0  # what a sample begins after and ends before
+SHORT = 64  # places of the first pass's cache: attention to them costs less than the rest of a layer
 
 
 def filter_logits(logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
     """Applies temperature, top-k and top-p; excluded symbols get minus infinity."""
     logits_BV = logits_BV / config.temperature
-    descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
     if config.top_k:
+        descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
         logits_BV = jnp.where(logits_BV >= descending_BV[:, config.top_k - 1, None], logits_BV, -jnp.inf)
     if config.top_p < 1:
         descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
@@ -30,43 +37,65 @@ def filter_logits(logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
     return logits_BV
 
 
-def choose(key: jax.Array, logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
-    """The next symbol of every row, int32_B."""
+def choose(key_B: jax.Array, logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
+    """The next symbol of every row, int32_B, each from a key of its own."""
     if config.temperature == 0:
         return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-    return jax.random.categorical(key, filter_logits(logits_BV, config), axis=-1).astype(jnp.int32)
+    return jax.vmap(jax.random.categorical)(key_B, filter_logits(logits_BV, config)).astype(jnp.int32)
+
+
+def rows(config: SampleConfig, num_samples: int) -> int:
+    """B: rows that write side by side. On a CPU few rows stay within its caches; an accelerator wants many."""
+    automatic = 64 if jax.default_backend() == "cpu" else 1_024
+    return min(config.batch_size or automatic, num_samples)
 
 
 def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Callable[[dict, jax.Array], jax.Array]:
     """Returns sample(params, key) -> uint8 ids_NT: what follows an `<eos>`, filled with `<eos>` from its end on.
 
-    A sample that does not end is cut at context_length symbols. Batches stop when their last sample has ended.
+    A sample that does not end is cut at context_length symbols.
     """
-    T = model.context_length
-    batch_size = min(config.batch_size, num_samples)
-    num_batches = -(-num_samples // batch_size)
+    N, T, B = num_samples, model.context_length, rows(config, num_samples)
 
-    def sample_batch(params: dict, key: jax.Array) -> jax.Array:
+    def one_pass(params: dict, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int) -> tuple:
+        """Writes the samples that are not done. One that is longer than `places` symbols stays not done."""
+        order_N = jnp.argsort(done_N, stable=True)
+        waiting = N - jnp.sum(done_N)
+
+        def sample_of(rank_B: jax.Array) -> jax.Array:  # N: none is left
+            return jnp.where(rank_B < waiting, order_N[jnp.minimum(rank_B, N - 1)], N)
+
         def unfinished(carry: tuple) -> jax.Array:
-            _, t, _, done_B, _ = carry
-            return (t < T) & ~jnp.all(done_B)
+            return jnp.any(carry[2] < N)
 
         def write(carry: tuple) -> tuple:
-            ids_BT, t, symbol_B, done_B, cache = carry
-            logits_B1V, cache = forward_cached(model, params, symbol_B[:, None], cache)
-            symbol_B = choose(jax.random.fold_in(key, t), logits_B1V[:, 0], config)
-            symbol_B = jnp.where(done_B, EOS, symbol_B)
-            ids_BT = jax.lax.dynamic_update_slice(ids_BT, symbol_B[:, None].astype(jnp.uint8), (0, t))
-            return ids_BT, t + 1, symbol_B, done_B | (symbol_B == EOS), cache
+            ids_NT, done_N, sample_B, symbol_B, begun, cache = carry
+            position_B = cache.position_B
+            logits_BV, cache = forward_cached(model, params, symbol_B, cache)
+            key_B = jax.vmap(jax.random.fold_in)(key_N[jnp.minimum(sample_B, N - 1)], position_B)
+            symbol_B = choose(key_B, logits_BV, config)
+            ids_NT = ids_NT.at[sample_B, position_B].set(symbol_B.astype(jnp.uint8), mode="drop")
+            ended_B = (symbol_B == EOS) | (position_B + 1 == T)
+            done_N = done_N.at[jnp.where(ended_B, sample_B, N)].set(True, mode="drop")
+            # Rows that are through take the next samples that wait.
+            free_B = ended_B | (position_B + 1 == places)
+            rank_B = begun + jnp.cumsum(free_B) - 1
+            sample_B = jnp.where(free_B, sample_of(rank_B), sample_B)
+            symbol_B = jnp.where(free_B, EOS, symbol_B)
+            cache = cache.replace(position_B=jnp.where(free_B, 0, cache.position_B))
+            return ids_NT, done_N, sample_B, symbol_B, begun + jnp.sum(free_B), cache
 
-        ids_BT = jnp.zeros((batch_size, T), jnp.uint8)
-        first_B = jnp.full(batch_size, EOS, jnp.int32)
-        start = (ids_BT, jnp.int32(0), first_B, jnp.zeros(batch_size, bool), init_cache(model, batch_size))
-        return jax.lax.while_loop(unfinished, write, start)[0]
+        ids_NT = jnp.where(done_N[:, None], ids_NT, EOS)
+        first_B = sample_of(jnp.arange(B))
+        cache: KVCache = init_cache(model, B, places)
+        start = (ids_NT, done_N, first_B, jnp.full(B, EOS, jnp.int32), jnp.int32(B), cache)
+        return jax.lax.while_loop(unfinished, write, start)[:2]
 
     def sample(params: dict, key: jax.Array) -> jax.Array:
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num_batches))
-        ids_NT = jax.lax.map(lambda k: sample_batch(params, k), keys).reshape(-1, T)
-        return ids_NT[:num_samples]
+        key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(N))
+        ids_NT, done_N = jnp.zeros((N, T), jnp.uint8), jnp.zeros(N, bool)
+        for places in sorted({min(SHORT, T), T}):
+            ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, places)
+        return ids_NT
 
     return sample

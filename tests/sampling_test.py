@@ -1,26 +1,29 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
+import model.sampling
 from model.config import SampleConfig
 from model.sampling import choose, filter_logits, sampler
 from model.transformer import forward
 from tests.transformer_test import TINY, VARIANTS, random_params
 
 
-def draw(config, model=TINY, n=64, seed=0, params=None):
-    params = random_params(model) if params is None else params
-    return np.asarray(jax.jit(sampler(model, config, n))(params, jax.random.key(seed)))
+def draw(config, transformer=TINY, n=64, seed=0, params=None):
+    params = random_params(transformer) if params is None else params
+    return np.asarray(jax.jit(sampler(transformer, config, n))(params, jax.random.key(seed)))
 
 
-@pytest.mark.parametrize("model", VARIANTS)
+@pytest.mark.parametrize("transformer", VARIANTS)
 @pytest.mark.parametrize("seed", range(3))
-def test_greedy_equals_top_1_of_the_full_forward_pass(model, seed):
-    params = random_params(model, seed)
-    written = draw(SampleConfig(temperature=0), model, n=1, params=params)[0]
-    full = jax.jit(lambda ids: forward(model, params, ids))
+def test_greedy_equals_top_1_of_the_full_forward_pass(transformer, seed):
+    params = random_params(transformer, seed)
+    written = draw(SampleConfig(temperature=0), transformer, n=1, params=params)[0]
+    full = jax.jit(lambda ids: forward(transformer, params, ids))
     ids = [0]
     while len(ids) <= 12 and (len(ids) == 1 or ids[-1] != 0):
         padded = np.array([ids + [0] * (12 - len(ids))])  # causality: what follows does not matter
@@ -46,13 +49,51 @@ def test_first_symbol_has_the_models_distribution():
     assert scipy.stats.chisquare(observed, p_V / p_V.sum() * 20_000).pvalue > 1e-3
 
 
-def test_batches_differ_and_repeat_with_the_key():
+def test_samples_differ_and_repeat_with_the_key():
     config = SampleConfig(temperature=1.0, batch_size=16)
     a, b, c = (draw(config, n=40, seed=s) for s in (0, 0, 1))
     assert a.shape == (40, 12)
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
     assert (a[:16] != a[16:32]).any()
+
+
+@pytest.mark.parametrize("n", [1, 5, 33])
+def test_a_sample_depends_neither_on_the_batch_nor_on_the_number(n):
+    whole = draw(SampleConfig(temperature=1.0, batch_size=7), n=40)
+    np.testing.assert_array_equal(draw(SampleConfig(temperature=1.0, batch_size=4), n=n), whole[:n])
+
+
+@pytest.mark.parametrize("short", [1, 3, 11])
+def test_a_short_cache_first_changes_nothing(short, monkeypatch):
+    config = SampleConfig(temperature=1.0, batch_size=8)
+    whole = draw(config, n=50)
+    assert (np.count_nonzero(whole, axis=1) > 11).any()
+    monkeypatch.setattr(model.sampling, "SHORT", short)
+    np.testing.assert_array_equal(draw(config, n=50), whole)
+
+
+def test_rows_never_idle_while_samples_wait():
+    """One row writes all samples, one after the other, in as many steps as there are symbols to write."""
+    config, n = SampleConfig(temperature=1.0), 30
+    written = draw(config, n=n)
+    steps = 0
+
+    def count(*_):
+        nonlocal steps
+        steps += 1
+
+    def counted(*args):
+        jax.debug.callback(count)
+        return real(*args)
+
+    real = model.sampling.forward_cached
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.sampling, "forward_cached", counted)
+        draw(dataclasses.replace(config, batch_size=1), n=n)
+        jax.effects_barrier()
+    lengths = np.count_nonzero(written, axis=1)
+    assert steps == np.minimum(lengths + 1, 12).sum()
 
 
 def test_top_k_of_one_is_greedy():
@@ -76,8 +117,7 @@ def test_filters_keep_what_the_definition_keeps(top_p, top_k):
 
 def test_low_temperature_sharpens():
     logits_BV = jnp.tile(jnp.array([[0.0, 1.0, 0, 0, 0, 0, 0, 0]]), (4_000, 1))
-    shares = [
-        float(np.mean(choose(jax.random.key(0), logits_BV, SampleConfig(temperature=t)) == 1)) for t in (2.0, 0.5, 0.1)
-    ]
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    shares = [float(np.mean(choose(keys, logits_BV, SampleConfig(temperature=t)) == 1)) for t in (2.0, 0.5, 0.1)]
     assert shares[0] < shares[1] < shares[2]
     assert shares[2] > 0.99

@@ -5,9 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import model.transformer
 from model.config import ModelConfig
 from model.kv_cache import init_cache
-from model.transformer import count_params, forward, forward_cached, init_params, negative_log_likelihood, rotate
+from model.transformer import (
+    count_params,
+    forward,
+    forward_cached,
+    init_params,
+    negative_log_likelihood,
+    product,
+    rotate,
+)
 
 TINY = ModelConfig(num_layers=2, num_heads=2, width=16, context_length=12, dropout=0.0)
 VARIANTS = [
@@ -43,18 +52,48 @@ def test_future_symbols_do_not_change_logits(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-@pytest.mark.parametrize("split", [(1,) * 12, (5, 1, 6), (12,)])
-def test_cached_reading_equals_the_full_forward_pass(config, split):
+def test_cached_reading_equals_the_full_forward_pass(config):
     params, ids_BT = random_params(config), random_ids((3, 12))
-    forward_jit = jax.jit(forward_cached, static_argnums=0)
+    step = jax.jit(forward_cached, static_argnums=0)
     full_BTV = forward(config, params, ids_BT)
-    cache, parts, at = init_cache(config, 3), [], 0
-    for n in split:
-        part, cache = forward_jit(config, params, ids_BT[:, at : at + n], cache)
+    cache, parts = init_cache(config, 3, 12), []
+    for t in range(12):
+        part, cache = step(config, params, ids_BT[:, t], cache)
         parts.append(part)
-        at += n
-    assert int(cache.length) == 12
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), full_BTV, atol=1e-4)
+    np.testing.assert_allclose(np.stack(parts, axis=1), full_BTV, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_rows_that_begin_again_forget_what_was_before(config):
+    """Row b begins a new sequence after 3 + b symbols, in a ring too short for all of them."""
+    params, ids_BT = random_params(config), random_ids((3, 12))
+    step = jax.jit(forward_cached, static_argnums=0)
+    cache, parts = init_cache(config, 3, 9), []
+    for t in range(12):
+        begins_B = np.array([t == 3 + b for b in range(3)])
+        cache = cache.replace(position_B=jnp.where(begins_B, 0, cache.position_B))
+        part, cache = step(config, params, ids_BT[:, t], cache)
+        parts.append(part)
+    for b in range(3):
+        alone_TV = forward(config, params, ids_BT[b : b + 1, 3 + b :])[0]
+        np.testing.assert_allclose(np.stack(parts, axis=1)[b, 3 + b :], alone_TV, atol=1e-4)
+
+
+def test_long_windows_are_attended_as_short_ones(monkeypatch):
+    config = dataclasses.replace(TINY, context_length=15)  # halves that differ
+    params, ids_BT = random_params(config), random_ids((3, 15))
+    short_BTV = forward(config, params, ids_BT)
+    monkeypatch.setattr(model.transformer, "LONG", 15)
+    np.testing.assert_allclose(forward(config, params, ids_BT), short_BTV, atol=1e-5)
+
+
+def test_a_products_gradient_is_that_of_the_plain_one():
+    rng = np.random.default_rng(0)
+    for D, F in ((3, 7), (7, 3)):
+        x, w, dy = (jnp.array(rng.normal(size=s)) for s in ((5, D), (D, F), (5, F)))
+        ours, plain = (jax.vjp(f, x, w)[1](dy) for f in (product, jnp.matmul))
+        for a, b in zip(ours, plain, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
 def test_rotary_scores_depend_on_distance_only():
@@ -62,7 +101,7 @@ def test_rotary_scores_depend_on_distance_only():
     q, k = x[:1], x[1:]
 
     def score(i: int, j: int) -> float:
-        return float(jnp.sum(rotate(q, jnp.array([i])) * rotate(k, jnp.array([j]))))
+        return float(jnp.sum(rotate(q, jnp.array([[i]])) * rotate(k, jnp.array([[j]]))))
 
     assert score(9, 5) == pytest.approx(score(104, 100), abs=1e-4)
     assert abs(score(9, 5) - score(9, 2)) > 1e-2
