@@ -41,6 +41,7 @@ _FRAMES = [_Frame(a, b, c, d, shape) for a, b, c, d in itertools.product((False,
 _INDEX = {frame: i for i, frame in enumerate(_FRAMES)}
 _ERROR = len(_FRAMES)
 _START = _INDEX[_Frame()]
+_FRAME_CODES = 128  # a row of the tables
 
 
 def _operand(frame: _Frame, value: bool, bracketed: bool) -> _Frame | None:
@@ -80,29 +81,33 @@ _UNFINISHED = 4  # a closing bracket, or the end, where an operand is still miss
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """read[frame, symbol] -> frame; closed[frame] -> value + 2 * bracketed; resume[outer, closed] -> frame."""
-    read = np.full((_ERROR + 1, UNKNOWN + 1), _ERROR, np.uint8)
+    """read[symbol, frame] -> frame; closed[frame] -> value + 2 * bracketed; resume[closed, outer] -> frame."""
+    read = np.full((UNKNOWN + 1, _FRAME_CODES), _ERROR, np.uint8)
     closed = np.full(_ERROR + 1, _UNFINISHED, np.uint8)
-    resume = np.full((_ERROR + 1, _UNFINISHED + 1), _ERROR, np.uint8)
+    resume = np.full((_UNFINISHED + 1, _FRAME_CODES), _ERROR, np.uint8)
     for i, frame in enumerate(_FRAMES):
-        read[i] = [_index(_read(frame, symbol)) for symbol in range(UNKNOWN + 1)]
+        read[:, i] = [_index(_read(frame, symbol)) for symbol in range(UNKNOWN + 1)]
         if frame.complete:
             closed[i] = (frame.disjunction or frame.conjunction) + 2 * (frame.shape == "done")
-        resume[i, :_UNFINISHED] = [_index(_operand(frame, bool(c & 1), bool(c & 2))) for c in range(4)]
-    return read, closed, resume
+        resume[:_UNFINISHED, i] = [_index(_operand(frame, bool(c & 1), bool(c & 2))) for c in range(4)]
+    return read.ravel(), closed, resume.ravel()  # one index is faster than two
 
 
 _READ, _CLOSED, _RESUME = _tables()
+_CLOSED_ROW = _CLOSED.astype(np.uint16) * _FRAME_CODES
 _SHAPE = np.array([_SHAPES.index(frame.shape) for frame in _FRAMES] + [-1])
 
 
 def nesting(flat_S: np.ndarray, length_N: np.ndarray) -> np.ndarray:
     """Number of brackets open before each symbol of the concatenated expressions, int32_S."""
-    change_S = (flat_S == OPEN).astype(np.int32) - (flat_S == CLOSE)
-    before_S = np.cumsum(change_S, dtype=np.int32) - change_S
-    nonempty = length_N > 0
-    start_N = (np.cumsum(length_N) - length_N)[nonempty]
-    return before_S - np.repeat(before_S[start_N], length_N[nonempty])
+    after_S = _nesting_after(flat_S, length_N)
+    return after_S - (flat_S == OPEN) + (flat_S == CLOSE)
+
+
+def _nesting_after(flat_S: np.ndarray, length_N: np.ndarray) -> np.ndarray:
+    after_S = np.cumsum((flat_S == OPEN).view(np.int8) - (flat_S == CLOSE).view(np.int8), dtype=np.int32)
+    before_N = np.append(np.int32(0), after_S)[np.cumsum(length_N) - length_N]
+    return after_S - np.repeat(before_N, length_N)
 
 
 def evaluate(expressions: Sequence[bytes]) -> Evaluation:
@@ -110,45 +115,49 @@ def evaluate(expressions: Sequence[bytes]) -> Evaluation:
     N = len(expressions)
     length_N = lengths(expressions)
     flat_S = np.minimum(np.frombuffer(b"".join(expressions), np.uint8), UNKNOWN)
-    nesting_S = nesting(flat_S, length_N)
-    row_S = np.repeat(np.arange(N), length_N)
+    after_S = _nesting_after(flat_S, length_N)
+    start_N = np.cumsum(length_N) - length_N
+    nonempty = np.flatnonzero(length_N)
 
-    depth_N = np.zeros(N, np.int64)
-    np.maximum.at(depth_N, row_S, nesting_S + (flat_S == OPEN))
-    leaves = np.flatnonzero((flat_S == TRUE) | (flat_S == FALSE))
-    leaf_min_N, leaf_max_N = np.full(N, np.iinfo(np.int64).max), np.full(N, -1)
-    np.minimum.at(leaf_min_N, row_S[leaves], nesting_S[leaves])
-    np.maximum.at(leaf_max_N, row_S[leaves], nesting_S[leaves])
-    lowest_N = np.zeros(N, np.int64)  # below zero: a bracket was closed that was never opened
-    np.minimum.at(lowest_N, row_S, nesting_S - (flat_S == CLOSE))
+    def reduce(ufunc: np.ufunc, x_S: np.ndarray, empty: int) -> np.ndarray:
+        """Reduces the symbols of every expression; int64_N, `empty` for those without any."""
+        y_N = np.full(N, empty, np.int64)
+        if len(nonempty):
+            y_N[nonempty] = ufunc.reduceat(x_S, start_N[nonempty])
+        return y_N
+
+    depth_N = np.maximum(reduce(np.maximum, after_S, 0), 0)
+    lowest_N = np.minimum(reduce(np.minimum, after_S, 0), 0)  # below zero: a bracket was closed that was never opened
+    leaf_S = (flat_S == TRUE) | (flat_S == FALSE)
+    none = np.iinfo(np.int32).max
+    leaf_min_N = reduce(np.minimum, np.where(leaf_S, after_S, none), none)
+    leaf_max_N = reduce(np.maximum, np.where(leaf_S, after_S, -1), -1)
 
     # Longest first: the expressions that still have a symbol at position j are then always a prefix.
     order = np.argsort(-length_N, kind="stable")
-    start = (np.cumsum(length_N) - length_N)[order]
+    at = start_N[order]
     active = np.searchsorted(-length_N[order], -np.arange(length_N.max(initial=0)), side="left")
-    stack = np.zeros(int(depth_N.sum()), np.uint8)  # every expression owns as many places as its depth
-    base = (np.cumsum(depth_N) - depth_N)[order]
+    # Every expression owns the places of its nestings, those below zero too: what is pushed there is never read.
+    places_N = depth_N - lowest_N
+    stack = np.zeros(int(places_N.sum()), np.uint8)
+    place_S = np.repeat(np.cumsum(places_N) - places_N - lowest_N, length_N) + after_S - (flat_S == OPEN)
     state = np.where(lowest_N[order] < 0, _ERROR, _START).astype(np.uint8)
-    for j, n in enumerate(active.tolist()):
-        at = start[:n] + j
-        symbol = flat_S[at]
+    read_S = flat_S.astype(np.uint16) * _FRAME_CODES
+    for n in active.tolist():
+        row = read_S.take(at[:n])
         before = state[:n]
-        after = _READ[before, symbol]
-        # After an error nothing is pushed: below nesting zero the place would be another expression's.
-        opens = np.flatnonzero((symbol == OPEN) & (before != _ERROR))
-        stack[base[opens] + nesting_S[at[opens]]] = before[opens]
-        closes = np.flatnonzero((symbol == CLOSE) & (before != _ERROR))
-        outer = stack[base[closes] + nesting_S[at[closes]] - 1]
-        after[closes] = _RESUME[outer, _CLOSED[before[closes]]]
+        after = _READ.take(row + before)
+        opens = np.flatnonzero(row == OPEN * _FRAME_CODES)
+        stack[place_S[at[opens]]] = before[opens]
+        closes = np.flatnonzero(row == CLOSE * _FRAME_CODES)
+        after[closes] = _RESUME.take(_CLOSED_ROW[before[closes]] + stack[place_S[at[closes]]])
         state[:n] = after
+        at[:n] += 1
 
     final = np.empty_like(state)
     final[order] = state
-    last_N = np.cumsum(length_N) - 1  # an open bracket left at the end makes an expression incomplete
-    open_at_end = np.zeros(N, bool)
-    full = length_N > 0
-    change_S = (flat_S == OPEN).astype(np.int32) - (flat_S == CLOSE)
-    open_at_end[full] = (nesting_S + change_S)[last_N[full]] != 0
+    open_at_end = np.zeros(N, bool)  # makes an expression incomplete
+    open_at_end[nonempty] = after_S[(start_N + length_N - 1)[nonempty]] != 0
     closed = np.where(open_at_end, _UNFINISHED, _CLOSED[final])
     syntactic = closed != _UNFINISHED
     alone = (_SHAPE[final] == _SHAPES.index("left")) & syntactic  # outside all brackets stands one operand

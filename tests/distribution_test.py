@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
+from scipy.stats import binom, entropy
 
 from eval.distribution import (
+    _expected_kl,
     compare,
     jensen_shannon,
     kl_from_real,
@@ -129,6 +130,14 @@ def test_rare_mass():
     common = [e for e, p in zip(everything, log_real, strict=True) if p > threshold]
     assert rare_mass_reached(common, Grammar(1, 2)) == 0
     assert support_coverage(common, Grammar(1, 2)) == pytest.approx(1 - mass, abs=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 5_000])
+def test_taken_off_is_the_mean_plug_in_kl_of_draws_from_the_distribution(n):
+    for p_K in ([1.0], [0.0, 1.0], [0.5, 0.5], [0.9, 0.0999, 0.0001], GRAMMAR.length_distribution().tolist()):
+        p, k = np.array([x for x in p_K if x > 0]), np.arange(1, n + 1)[:, None]
+        expected = np.sum(binom.pmf(k, n, p) * (k / n) * np.log(k / (n * p)))
+        assert _expected_kl(tuple(p_K), n) == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
 def test_jensen_shannon_is_symmetric_and_bounded():

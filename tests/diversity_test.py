@@ -42,7 +42,8 @@ def test_diversity_equals_the_definition(samples, repeats):
 
 def test_diversity_over_many_blocks_and_long_expressions(monkeypatch):
     samples = [*Grammar(1, 4).sample(60, np.random.default_rng(0)), bytes([1]) * 700, b"", b""]
-    monkeypatch.setattr("eval.diversity._BLOCK", 7)
+    monkeypatch.setattr("eval.diversity._ROWS", 7)
+    monkeypatch.setattr("eval.diversity._COLUMNS", 19)
     assert levenshtein_diversity(Counter(samples)) == pytest.approx(naive_diversity(samples), abs=1e-12)
 
 
@@ -51,6 +52,40 @@ def test_degenerate_sets():
     assert levenshtein_diversity(Counter([b"\x06"] * 9)) == 0
     assert levenshtein_diversity(Counter([b"", b""])) == 0
     assert levenshtein_diversity(Counter([b"", b"\x06"])) == 1
+
+
+def test_value_is_a_function_of_the_multiset_to_the_last_bit(monkeypatch):
+    samples = Grammar(1, 4).sample(300, np.random.default_rng(0))
+    values = set()
+    for seed, rows, columns in ((0, 512, 8192), (1, 7, 19), (2, 64, 64)):
+        monkeypatch.setattr("eval.diversity._ROWS", rows)
+        monkeypatch.setattr("eval.diversity._COLUMNS", columns)
+        monkeypatch.setattr("eval.diversity._known", {})
+        shuffled = np.random.default_rng(seed).permutation(np.array(samples, object)).tolist()
+        values.add(levenshtein_diversity(Counter(shuffled)))
+    assert len(values) == 1
+
+
+def test_equal_multisets_are_compared_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr("eval.diversity._known", {})
+    monkeypatch.setattr("eval.diversity._mean_distance", lambda counts, *_: calls.append(counts) or len(calls))
+    sets = [Counter(a=2, b=1), Counter(b=1, a=2), Counter(a=1, b=2), Counter(a=2, c=1), Counter(a=2, b=1)]
+    assert [levenshtein_diversity(counts) for counts in sets] == [1, 1, 2, 3, 1]
+
+
+def test_memory_of_diversities_is_bounded(monkeypatch):
+    known: dict = {}
+    monkeypatch.setattr("eval.diversity._known", known)
+    monkeypatch.setattr("eval.diversity._KNOWN_MAX", 3)
+    for n in range(1, 10):
+        assert levenshtein_diversity(Counter(a=n, b=1)) == pytest.approx(2 / (n + 1))
+        assert len(known) <= 3
+
+
+def test_large_weights_are_counted_exactly():
+    n = 2**40  # the sum is beyond 64 bits
+    assert levenshtein_diversity(Counter({b"\1": n, b"\2\3": n})) == pytest.approx(n / (2 * n - 1), rel=1e-15)
 
 
 def test_shares_and_entropy():
@@ -94,6 +129,11 @@ def test_command_equals_the_definition_on_repeats_empty_and_malformed_lines():
     assert measured["in_support"] == pytest.approx(4 / 11)
     p_false, p_or = 1 / 3 * 1 / 5, 1 / 3 * 1 / 5 * 1 / 5 * 1 / 5
     assert measured["support_coverage"] == pytest.approx(2 * (p_false + p_or))
+
+
+def test_command_does_not_import_jax():
+    code = "import sys, eval.diversity, eval.measures, rapidfuzz.process; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_command_knows_equal_trees():
