@@ -29,7 +29,7 @@ from absl import flags
 from eval.checkpoints import OWN, LoadedGeneration, Sampling, cells, likelihood, load_generation, resample
 from eval.distribution import jensen_shannon, mean_estimate
 from eval.measures import Row, measure_change, measure_model, measure_samples
-from eval.run_directory import RunDirectory
+from eval.shares import open_run
 from logic import command
 from logic.examples import Examples
 from logic.symbols import UNKNOWN, decode, encode
@@ -155,7 +155,7 @@ def _say(message: str) -> None:
 
 def _load(workdir: str, cell: str | None, generation: int) -> LoadedGeneration:
     if cell is None:
-        names = [c.name for c in cells(RunDirectory(workdir))]
+        names = [c.name for c in cells(open_run(workdir))]
         cell = names[0]
         if len(names) > 1:
             _say(f"--cell is not given: {cell}, the first of {', '.join(names)}")
@@ -176,8 +176,8 @@ def main(argv: list[str]) -> None:
     if not given.workdir:
         raise command.UsageError("--workdir is missing: name the directory of a run")
     if given.generation is None:
-        first = cells(RunDirectory(given.workdir))[0]
-        there = RunDirectory(given.workdir).generations(first)
+        first = cells(open_run(given.workdir))[0]
+        there = open_run(given.workdir).generations(first)
         raise command.UsageError(f"--generation is missing: of {first.name}, there are {', '.join(map(str, there))}")
     loaded = _load(given.workdir, given.cell, given.generation)
     other = None

@@ -1,6 +1,7 @@
 """A cell of a sweep."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,6 +12,11 @@ class Cell:
     cycle: str  # how the next training set is made; see loop/cycles.py
     fresh_ratio: float  # φ, share of fresh real data in every incoming block
     seed: int  # of all its random streams
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Cell":
+        """The cell that a row of a table is about."""
+        return cls(row["cycle"], row["fresh_ratio"], row["seed"])
 
     @property
     def name(self) -> str:

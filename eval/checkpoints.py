@@ -15,6 +15,7 @@ import numpy as np
 
 from eval.cell import Cell
 from eval.run_directory import RunDirectory
+from eval.shares import open_run
 from logic.command import UsageError
 from logic.examples import Examples
 from logic.grammar import Grammar
@@ -40,6 +41,7 @@ class LoadedGeneration:
     params: dict  # NumPy arrays, of the lowest validation loss: the ones that were sampled
     training_set: Examples  # D_t
     counters: dict[str, float]  # losses, steps and costs, under their names in metrics.csv
+    held_out_nll: np.ndarray  # the run's own -log M(e) of the held-out expressions, float32_N
 
     @functools.cached_property
     def samples(self) -> "Samples":
@@ -63,7 +65,7 @@ class LoadedGeneration:
 def cells(directory: RunDirectory) -> list[Cell]:
     """The cells of a run that have finished a generation, in order. Raises UsageError if there are none."""
     directory.config()  # is it a run at all?
-    found = dict.fromkeys(Cell(row["cycle"], row["fresh_ratio"], row["seed"]) for row in directory.rows())
+    found = dict.fromkeys(Cell.of(row) for row in directory.rows())
     if not found:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet")
     return list(found)
@@ -75,7 +77,7 @@ def load_generation(workdir: str | Path, cell: Cell | str, generation: int) -> L
     Raises:
       UsageError: there is no run, no such cell, or no checkpoint of that generation; it names those that are there.
     """
-    directory = RunDirectory(workdir)
+    directory = open_run(workdir)
     cell = _find(directory, cell)
     _check_generation(directory, cell, generation)
     config = directory.config()["config"]

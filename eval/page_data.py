@@ -13,7 +13,7 @@ import numpy as np
 
 from eval import charts
 from eval.cell import Cell
-from eval.run_directory import RunDirectory
+from eval.run_directory import Damaged, RunDirectory
 from logic.grammar import Grammar
 from logic.symbols import decode
 from logic.verifier import Verdicts
@@ -59,13 +59,19 @@ def show_samples(expressions: Sequence[bytes], verdicts: Verdicts) -> list[Shown
     return [Shown(_clipped(text, len(e)), kind_of(*verdict)) for e, text, *verdict in rows]
 
 
-def first_samples(directory: RunDirectory, cells: Iterable[Cell], generation: int) -> dict[Cell, list[Shown]]:
+def first_samples(directory: RunDirectory, cells: Sequence[Cell], generation: int) -> dict[Cell, list[Shown]]:
     """The first samples of cells in one generation, in their order; what cannot be read is left out.
 
     Opens the data set once for all cells and reads one block of each: thousands of cells and generations take seconds.
     """
-    if not directory.has_samples(generation):
-        return {}
+    found: dict[Cell, list[Shown]] = {}
+    for home in directory.homes():
+        if home.has_samples(generation):
+            found |= _first_samples(home, cells, generation)
+    return found
+
+
+def _first_samples(directory: RunDirectory, cells: Iterable[Cell], generation: int) -> dict[Cell, list[Shown]]:
     found = {}
     try:
         import tensorflow_datasets as tfds
@@ -76,13 +82,14 @@ def first_samples(directory: RunDirectory, cells: Iterable[Cell], generation: in
         for cell in cells:
             if split_name(cell.name) not in builder.info.splits:
                 continue
+            directory.check_samples(cell, generation)
             blocks = builder.as_data_source(split_name(cell.name))
             if len(blocks):
                 block, n = blocks[0], SHOWN_SAMPLES
                 rows = zip(block["symbols"][:n], block["length"][:n], strict=True)
                 verdicts = Verdicts(*(block[name][:n] for name in Verdicts._fields))
                 found[cell] = show_samples([row[:length].tobytes() for row, length in rows], verdicts)
-    except (ImportError, OSError, KeyError) as error:  # no TFDS on this machine, or samples were removed
+    except (ImportError, OSError, KeyError, Damaged) as error:  # no TFDS on this machine, or samples were removed
         print(f"eval.report: no samples of generation {generation}: {error}", file=sys.stderr)
     return found
 
@@ -183,7 +190,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
     for cell in cells:
         try:
             samples = run.directory.read_samples(cell, generation)
-        except (ImportError, OSError, KeyError):  # a cell that has ended; first_samples says what is wrong
+        except (ImportError, OSError, KeyError, Damaged):  # a cell that has ended; first_samples says what is wrong
             continue
         written = Examples.written(samples.expressions, generation, unknown)
         part = anatomy(written, samples.verdicts, unknown, grammar)

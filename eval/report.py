@@ -6,7 +6,9 @@ The report lies in DIR; its path is printed. A run that is still going can be re
 """
 
 import base64
+import contextlib
 import dataclasses
+import errno
 import json
 import sys
 import tempfile
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from eval.cell import Cell
+from eval.files import write_atomically
 from eval.run_directory import RunDirectory
+from eval.shares import SharedRun, open_run
 from logic import command
 
 if TYPE_CHECKING:
@@ -51,6 +55,10 @@ class Run:
         """How far the run is."""
         last = int(self.metrics["generation"].max())
         planned = self.record["config"].get("loop", {}).get("generations", last + 1)
+        if isinstance(self.directory, SharedRun) and (missing := self.directory.unfinished()):
+            some = ", ".join(f"{i} ({how})" for i, how in list(missing.items())[:10])
+            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+            return f"not finished: of {len(self.directory.shares)} shares, these are missing: {some}{more}"
         if last + 1 < planned and len(self.statuses) < len(self.summary.cells):
             return f"not finished: {last + 1} of {planned} generations are there"
         return f"{last + 1} generations"
@@ -143,8 +151,8 @@ def print_findings(directory: RunDirectory) -> None:
         console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")
         console.print(Padding(finding.sentence, (0, 0, 0, 3)))
     for row in run.summary.cells[run.summary.cells["status"] != ""].to_dict("records"):
-        cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
-        console.print(f"\n{cell.name} ended early: {row['status']}")
+        cell = Cell.of(row)
+        console.print(f"\n{cell.name} ended early: {command.printable(row['status'])}")
 
 
 def _render(runs: Sequence[Run], folder: Path) -> str:
@@ -196,37 +204,53 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunDirectory]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    A run with further axes counts as its parts. The report is written beside the old one and takes its place when it
-    is complete.
+    A run with further axes counts as its parts. An old report is there until the new page takes its place at once.
 
     Raises:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
     """
     home = directories[0]
     parts = [part for directory in directories for part in directory.parts()]
+    parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
     runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
-    target = home.report
     try:
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=home.path) as scratch:
-            new = Path(scratch) / "new"
-            new.mkdir()
-            page = _render(runs, new)
-            (new / "index.html").write_text(page, encoding="utf-8")
-            if target.exists():
-                target.rename(Path(scratch) / "old")  # and gone with the scratch
-            new.rename(target)
-    except PermissionError as error:
+        with tempfile.TemporaryDirectory(prefix="report-") as scratch:
+            page = _render(runs, Path(scratch))
+            _publish(Path(scratch), page, home.report)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         raise command.UsageError(f"--workdir {home.path} cannot be written: {error.strerror}") from None
-    return target / "index.html"
+    return home.report / "index.html"
+
+
+def _publish(files: Path, page: str, target: Path) -> None:
+    """Replaces a report file by file, the page last; then removes what the old one had and this one has not."""
+    target.mkdir(exist_ok=True)
+    new = {"index.html", *(path.name for path in files.iterdir())}
+    for path in sorted(files.iterdir()):
+        write_atomically(target / path.name, path.read_bytes())
+    write_atomically(target / "index.html", page)
+    for path in list(target.iterdir()):
+        if path.name not in new and not path.name.startswith("."):  # another process may be writing hidden files
+            path.unlink(missing_ok=True)
 
 
 def main(argv: list[str]) -> None:
-    """Builds the report of the runs that the flag and the arguments name."""
+    """Builds the report of the runs that the flag and the arguments name, and the one table of a run in shares."""
     named = [flags.FLAGS.workdir, *argv[1:]] if flags.FLAGS.workdir else argv[1:]
     if not named:
         raise command.UsageError("--workdir is missing: name the directory of a run")
-    print(build_report([RunDirectory(name) for name in named]))
+    directories = [open_run(name) for name in named]
+    for directory in directories:
+        if isinstance(directory, SharedRun):
+            with contextlib.suppress(OSError):  # of another user, to be compared with: the rows are read anyway
+                directory.combine_metrics()
+    try:
+        print(build_report(directories))
+    except OSError as error:
+        raise command.UsageError(f"the report cannot be written: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,77 +1,83 @@
-"""A run's directory: paths, formats, atomic writes. Everything that reads or writes one goes through here.
+"""A run's directory: paths and formats. Everything that reads or writes one goes through here.
 
 config.json                     the whole resolved configuration, code version, package versions, devices
 metrics.csv, metrics.jsonl      one row per cell and generation; the latter also has the cells' statuses
 checkpoints/GENERATION/CELL/    orbax: parameters, training set with provenance, counters
+state/                          orbax: the training state within a generation, see eval/states.py
 samples/generation_0007/        TFDS (array_record): every sample with its verdicts, one split per cell
+anatomy/generation_0007.json    distributions, most frequent samples, lineage
+checksums/                      of every checkpoint, state and generation of samples, see eval/sealed.py
 report/                         index.html, and figures and tables beside it
 log.txt
+.lock                           held by the one process that writes
 """
 
-import csv
-import dataclasses
+import contextlib
 import functools
-import io
 import itertools
 import json
 import os
-import subprocess
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eval.cell import Cell
+from eval.files import is_local, locate, sweep, write_atomically
+from eval.lock import locked
 from eval.measures import COLUMNS, KEYS
+from eval.metrics_files import read_rows, repair_rows, write_rows
+from eval.orbax_files import Writer, read_tree
+from eval.record import differing_fields, versions
+from eval.sealed import Damaged, Sealed
+from eval.states import States
+from eval.stored_generation import Generation, from_arrays, to_arrays
 from logic.command import UsageError
-from logic.examples import Examples
-from logic.symbols import EOS
 
 if TYPE_CHECKING:
     from logic.dataset import Samples
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "rapidfuzz", "tensorflow-datasets")
+__all__ = ["Damaged", "Generation", "RunDirectory", "differing_fields", "setting_label"]
+
+Warn = Callable[[str], None]
+NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop goes on from the other
 
 
-@dataclasses.dataclass(frozen=True)
-class Generation:
-    """What a checkpoint holds of one cell and generation."""
-
-    params: dict  # of the lowest validation loss: the ones that were sampled
-    training_set: Examples  # D_t
-    counters: dict[str, float]  # losses, steps and costs, under their names in metrics.csv
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Readers see the old file or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as f:
-        f.write(text)
-        f.flush()
-        os.fsync(f.fileno())
-    temporary.replace(path)
-
-
-def differing_fields(a: Any, b: Any, prefix: str = "") -> list[str]:
-    """Names the leaves in which two nested dicts differ, with both values."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        keys = list(dict.fromkeys([*a, *b]))
-        return [line for k in keys for line in differing_fields(a.get(k), b.get(k), f"{prefix}.{k}" if prefix else k)]
-    return [] if a == b else [f"{prefix} = {a} there, {b} here"]
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 class RunDirectory:
-    """One run's files. Opening touches nothing; `create` makes the directory, or checks that it is this run's."""
+    """One run's files. Opening touches nothing; `create` makes the directory, or checks that it is this run's.
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path).absolute()
+    Whoever writes holds the `lock`, and begins with `repair`. Readers need neither.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = locate(path)  # local, or gs:// and the like
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
-        self._checkpoints: Any = None
+        self._seals = self.path / "checksums"
+        self._writer = Writer()
+        self._states = States(self.path / "state", self._seals)
 
-    # The configuration.
+    # The one writer.
+
+    @contextlib.contextmanager
+    def lock(self, warn: Warn = _to_stderr) -> Iterator[None]:
+        """Makes the directory if it is missing, and keeps all other writers out; an object store has no locks.
+
+        Raises UsageError if another process writes here, or if the directory is no run's or cannot be written.
+        """
+        with self._refusals():
+            self._refuse_foreign()
+            self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            if is_local(self.path):
+                with self._refusals():
+                    stack.enter_context(locked(self.path / ".lock", f"--workdir {self.path}", warn))
+            yield
 
     def create(self, config: Mapping[str, Any], devices: str) -> None:
         """Makes the directory of a new run, or returns at once if it already holds a run of this configuration.
@@ -85,63 +91,94 @@ class RunDirectory:
             if different:
                 raise UsageError(f"--workdir {self.path} holds a run of another configuration: {'; '.join(different)}")
             return
-        try:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise UsageError(f"--workdir {self.path} is not empty and holds no run: name a new or empty directory")
+        with self._refusals():
+            self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-            record = {"config": config, "code_version": _code_version(), "packages": _versions(), "devices": devices}
-            _write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+            record = {"config": config, **versions(), "devices": devices}
+            write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+
+    def repair(self, warn: Warn = _to_stderr) -> None:
+        """Removes what a killed run left half done, and mends the metrics; needs the lock.
+
+        Raises UsageError, naming the line, for metrics that cannot be mended.
+        """
+        for folder in (".", "checkpoints", "state", "samples", "anatomy", "checksums", "report"):
+            sweep(self.path / folder)
+        if not self._axes():  # the table above several settings is made anew at the end
+            repair_rows(self.path, COLUMNS, warn)
+
+    def _refuse_foreign(self) -> None:
+        """Raises UsageError for a directory with files that are not from here."""
+        if (self.path / "config.json").exists() or not self.path.exists():
+            return
+        # Of a run that was killed or is starting right now, or that launch.slurm has submitted.
+        ours = re.compile(r"\.lock|\.config\.json\.\w+\.tmp|slurm")
+        foreign = any(not ours.fullmatch(path.name) for path in self.path.iterdir())
+        if foreign and not (self.path / "config.json").exists():  # asked again: that run may have written it by now
+            raise UsageError(f"--workdir {self.path} is not empty and holds no run: name a new or empty directory")
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise UsageError(f"--workdir {self.path} cannot be written: {error.strerror}") from None
+            raise UsageError(f"--workdir {self.path} cannot be written: {error.strerror or error}") from None
+
+    # The configuration.
 
     def config(self) -> dict[str, Any]:
-        """config.json. Raises UsageError where there is no run."""
+        """config.json. Raises UsageError where there is no run, or a damaged one."""
+        path = self.path / "config.json"
         try:
-            return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            record = json.loads(path.read_bytes())
+            if isinstance(record.get("config"), dict):
+                return record
         except OSError:
             raise UsageError(f"--workdir {self.path} holds no run: it has no readable config.json") from None
+        except (ValueError, AttributeError):
+            pass
+        raise Damaged(f"{path} is damaged: it is no configuration of a run")
+
+    def _axes(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        return self.config()["config"].get("sweep", {}).get("axes", [])
 
     # The metrics.
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl; a cell that ended early has a last row with `status` and no measures."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        """All rows of metrics.jsonl; a cell that ended early has a last row with `status` and no measures.
+
+        Raises UsageError, naming file and line, for one that cannot be read; `repair` mends a last one.
+        """
+        return read_rows(self.path)
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
-        self._write_tables(rows, COLUMNS)
-
-    def _write_tables(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        _write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for row in rows if "status" not in row)
-        _write_atomically(self.path / "metrics.csv", table.getvalue())
+        write_rows(self.path, rows, COLUMNS)
 
     # The parts of a run with further axes.
 
     def parts(self) -> list["RunDirectory"]:
         """The directories of the run's settings, one per combination of `sweep.axes`; without axes the run itself."""
-        axes = self.config()["config"].get("sweep", {}).get("axes", [])
+        axes = self._axes()
         return [self.part(label) for label in _labels(axes)] if axes else [self]
 
     def part(self, label: str) -> "RunDirectory":
         """The directory of one setting, such as `model.width=64,sample.temperature=0.8`; `` is the run's own."""
         return RunDirectory(self.path / label) if label else self
 
+    def homes(self) -> list["RunDirectory"]:
+        """The directories with the files of the cells: this one, or those of a run's shares (eval/shares.py)."""
+        return [self]
+
     def combine_metrics(self) -> None:
         """Writes the metrics of all parts in one table, with a column for every axis after the keys."""
-        fields = [field for field, _ in self.config()["config"]["sweep"]["axes"]]
+        fields = [field for field, _ in self._axes()]
         rows = []
         for part in self.parts():
             config = part.config()["config"]
             values = {field: functools.reduce(lambda c, name: c[name], field.split("."), config) for field in fields}
             rows += [{**row, **values} for row in part.rows()]
-        self._write_tables(rows, (*KEYS, *fields, *COLUMNS[len(KEYS) :]))
+        write_rows(self.path, rows, (*KEYS, *fields, *COLUMNS[len(KEYS) :]))
 
     # The samples.
 
@@ -149,98 +186,138 @@ class RunDirectory:
         """The TFDS directory of a generation's samples."""
         return self.path / "samples" / f"generation_{generation:04d}"
 
+    def _samples(self, generation: int) -> Sealed:
+        return Sealed(self.samples_path(generation), self._seals / f"samples_{generation:04d}.json")
+
     def has_samples(self, generation: int) -> bool:
         """Whether a generation's samples are complete."""
-        return self.samples_path(generation).exists()
+        return self._samples(generation).exists()
 
     def write_samples(self, generation: int, samples: Mapping[Cell, "Samples"]) -> None:
-        """Writes a generation's samples at once."""
+        """Writes a generation's samples at once, in place of any that are there."""
         from logic.dataset import write_samples
 
-        write_samples(self.samples_path(generation), {cell.name: s for cell, s in samples.items()})
+        sealed = self._samples(generation)
+        sealed.remove()
+        write_samples(sealed.path, {cell.name: s for cell, s in samples.items()})
+        sealed.seal()
+
+    def check_samples(self, cell: Cell, generation: int) -> None:
+        """Raises Damaged if the files that hold a cell's samples are not as they were written."""
+        from logic.dataset import belongs_to
+
+        self._samples(generation).check(lambda name: belongs_to(name, cell.name))
 
     def read_samples(self, cell: Cell, generation: int) -> "Samples":
-        """The samples of one cell and generation, in the order they were written."""
+        """The samples of one cell and generation, in the order they were written.
+
+        Raises FileNotFoundError if they are not complete, KeyError if the cell has none, Damaged if they were altered.
+        """
         from logic.dataset import read_samples
 
+        if not self.has_samples(generation):
+            raise FileNotFoundError(f"{self.samples_path(generation)}: no complete data set of samples is there")
+        self.check_samples(cell, generation)
         return read_samples(self.samples_path(generation), cell.name)
 
     # The anatomy.
 
+    def _anatomy(self, generation: int) -> Path:
+        return self.path / "anatomy" / f"generation_{generation:04d}.json"
+
     def write_anatomy(self, generation: int, cells: Sequence[Mapping[str, Any]]) -> None:
         """Writes what eval/anatomy.py says of every cell of a generation."""
-        path = self.path / "anatomy" / f"generation_{generation:04d}.json"
+        path = self._anatomy(generation)
         path.parent.mkdir(exist_ok=True)
-        _write_atomically(path, "".join(["[\n", ",\n".join(map(json.dumps, cells)), "\n]\n"]))
+        write_atomically(path, "".join(["[\n", ",\n".join(map(json.dumps, cells)), "\n]\n"]))
 
     def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
-        """The anatomies of a generation's cells; none if there is no file."""
-        path = self.path / "anatomy" / f"generation_{generation:04d}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        """The anatomies of a generation's cells; none if there is no file. Raises Damaged if it cannot be read."""
+        path = self._anatomy(generation)
+        try:
+            return json.loads(path.read_bytes()) if path.exists() else []
+        except ValueError:
+            raise Damaged(f"{path} is damaged: it is no JSON") from None
 
     # The checkpoints.
 
-    def _manager(self) -> Any:
-        import orbax.checkpoint as ocp
-
-        if self._checkpoints is None:
-            self._checkpoints = ocp.CheckpointManager(self.path / "checkpoints")
-        return self._checkpoints
+    def _checkpoint(self, generation: int) -> Sealed:
+        return Sealed(self.path / "checkpoints" / str(generation), self._seals / f"checkpoints_{generation:04d}.json")
 
     def checkpoints(self) -> list[int]:
         """The generations that have a complete checkpoint, in order."""
-        return sorted(self._manager().all_steps()) if (self.path / "checkpoints").exists() else []
+        return [t for t in self._begun_checkpoints() if self._checkpoint(t).exists()]
+
+    def _begun_checkpoints(self) -> list[int]:
+        """The generations of which there is a directory or a manifest."""
+        folder = self.path / "checkpoints"
+        there = {int(p.name) for p in folder.iterdir() if p.name.isdecimal()} if folder.is_dir() else set()
+        names = [p.name for p in self._seals.iterdir()] if self._seals.is_dir() else []
+        sealed = [re.fullmatch(r"checkpoints_(\d+)\.json", name) for name in names]
+        return sorted(there | {int(match[1]) for match in sealed if match})
 
     def generations(self, cell: Cell) -> list[int]:
         """The generations of a cell that have a complete checkpoint, in order."""
-        return [t for t in self.checkpoints() if (self.path / "checkpoints" / str(t) / cell.name).exists()]
+        return [t for t in self.checkpoints() if (self._checkpoint(t).path / cell.name).exists()]
+
+    def stored(self, generation: int) -> bool:
+        """Whether samples and checkpoint of a generation are complete: then only measuring it can be missing."""
+        return self.has_samples(generation) and self._checkpoint(generation).exists()
 
     def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
         """Begins to write the checkpoint of a generation; `wait` returns once it is complete."""
-        import orbax.checkpoint as ocp
-
-        if generation in self.checkpoints():  # of a run that was killed before it had measured it
-            self._manager().delete(generation)
-        items = {cell.name: ocp.args.StandardSave(_to_arrays(g)) for cell, g in cells.items()}
-        self._manager().save(generation, args=ocp.args.Composite(**items))
+        self._writer.begin(self._checkpoint(generation), {cell.name: to_arrays(g) for cell, g in cells.items()})
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is complete on disk."""
-        self._manager().wait_until_finished()
+        """Waits until the last checkpoint and the last state are complete on disk; raises what went wrong."""
+        self._writer.wait()
+        self._states.writer.wait()
 
     def load(self, cell: Cell, generation: int) -> Generation:
-        """Reads one cell of a checkpoint, whatever devices wrote it. Raises KeyError if the cell has ended before."""
-        import orbax.checkpoint as ocp
+        """Reads one cell of a checkpoint, whatever devices wrote it.
 
-        if not (self.path / "checkpoints" / str(generation) / cell.name).exists():
-            raise KeyError(f"{self.path} has no checkpoint of {cell.name}, generation {generation}")
-        args = ocp.args.Composite(**{cell.name: ocp.args.StandardRestore()})
-        return _from_arrays(self._manager().restore(generation, args=args)[cell.name])
+        Raises KeyError if the cell has ended before, Damaged if its files are not as they were written.
+        """
+        sealed = self._checkpoint(generation)
+        if not sealed.exists() or not sealed.holds(cell.name):
+            raise KeyError(f"{self.path} has no complete checkpoint of {cell.name}, generation {generation}")
+        return from_arrays(read_tree(sealed, cell.name))
 
+    def prune(self, keep: str) -> None:
+        """Removes the checkpoints of old generations. Samples stay, and with them all that training sets are made of.
 
-def _to_arrays(generation: Generation) -> dict[str, Any]:
-    train = generation.training_set
-    return {
-        "params": generation.params,
-        "training_set": {
-            "symbols": np.frombuffer(b"".join(e + b"\0" for e in train.expressions), np.uint8),  # ended by <eos>
-            "source": train.source,
-            "generation": train.generation,
-            "index": train.index,
-            "root": train.root,
-        },
-        "counters": {name: np.array(value) for name, value in generation.counters.items()},
-    }
+        Args:
+          keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
+        """
+        if keep == "all":
+            return
+        every = re.fullmatch(r"every:0*([1-9]\d*)", keep)
+        if keep != "last" and not every:
+            raise ValueError(f"keep = {keep!r}: allowed are all, last, and every:K with an integer K from 1")
+        newest = self.checkpoints()[-NEWEST:]
+        for t in self._begun_checkpoints():
+            if newest and t < newest[0] and not (every and t % int(every[1]) == 0):
+                self._checkpoint(t).remove()
 
+    # The state within a generation.
 
-def _from_arrays(tree: dict[str, Any]) -> Generation:
-    train = tree["training_set"]
-    expressions = train["symbols"].tobytes().split(bytes([EOS]))[:-1]
-    return Generation(
-        params=tree["params"],
-        training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
-        counters={name: value.item() for name, value in tree["counters"].items()},
-    )
+    def save_state(self, generation: int, step: int, cells: Mapping[Cell, dict]) -> None:
+        """Begins to write the training state of a step, once the one before is complete. The newest two are kept.
+
+        Args:
+          generation: whose models are being trained.
+          step: that they have reached.
+          cells: nested dicts of NumPy arrays; they may change again when this returns.
+        """
+        self._states.save((generation, step), cells)
+
+    def load_state(self, warn: Warn = _to_stderr) -> tuple[int, int, dict[Cell, dict]] | None:
+        """(generation, step, trees) of the newest complete state; `warn` hears of those that are damaged."""
+        return self._states.load(warn)
+
+    def drop_states(self, before_generation: int) -> None:
+        """Removes the states of earlier generations."""
+        self._states.drop(before_generation)
 
 
 def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
@@ -251,21 +328,3 @@ def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
 def setting_label(fields: Sequence[str], values: Sequence[Any]) -> str:
     """The name of one combination of values of the axes."""
     return ",".join(f"{field}={value}" for field, value in zip(fields, values, strict=True))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
-
-
-def _code_version() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -11,6 +11,7 @@ Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sam
 A run that was stopped goes on when the same command is given again.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -20,18 +21,31 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch.configuration import resolve, settings
+from launch.shares import enter, of_share, parse_share, refuse_shares, unfinished
 from logic import command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; made if it does not exist")
-_MEMBERS = flags.DEFINE_enum(
-    "members", "auto", ["auto", "map", "vmap"], "how a device takes its cells: one by one or all at once"
+_MEMBERS = flags.DEFINE_string(
+    "members", "auto", "how a device takes its cells: map (one by one), vmap (all at once), or so many at once"
 )
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
 _COMPILATION_CACHE = flags.DEFINE_string(
     "compilation_cache",
     "~/.cache/self-consuming-loop",
     "directory where compiled programs are kept for the next start; empty: none",
+)
+_SAVE_MINUTES = flags.DEFINE_float(
+    "save_minutes",
+    10.0,
+    "training between two saved states within a generation; 0: one after every chunk",
+    lower_bound=0,
+)
+_KEEP = flags.DEFINE_string(
+    "keep", "all", "checkpoints of past generations: all, last (the newest two), or every:K (these and every K-th)"
+)
+_SHARE = flags.DEFINE_string(
+    "share", "", "I/N: run only the I-th (from 0) of N shares of the cells, in a directory of its own in the workdir"
 )
 
 
@@ -46,6 +60,7 @@ def main(argv: list[str]) -> None:
     with command.usage_errors():
         config = resolve(_CONFIG.value)
         parts = settings(_CONFIG.value)
+        share = parse_share(_SHARE.value, config) if _SHARE.value else None
 
     # Only from here on is anything slow to import, or written.
     import jax
@@ -53,41 +68,74 @@ def main(argv: list[str]) -> None:
     from eval.cell import Cell
     from eval.report import build_report, print_findings
     from eval.run_directory import RunDirectory
+    from eval.shares import open_run
+    from launch.faults import STOPPED, known_faults
     from launch.progress import Reporter
-    from loop.run import run
+    from launch.signals import StopRequests
+    from loop.run import Control, Stopped, run
 
     jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
     if _COMPILATION_CACHE.value:
         jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
     devices = jax.devices()
-    directory = RunDirectory(_WORKDIR.value)
+    whole = directory = RunDirectory(_WORKDIR.value)
     where = f"{len(devices)} x {devices[0].device_kind}"
-    directory.create(dataclasses.asdict(config), where)
-    with Reporter(directory.log) as reporter:
+    if share:
+        directory = enter(whole, config, parts, share, where)
+        config, parts = of_share(config, share), {label: of_share(part, share) for label, part in parts.items()}
+    else:
+        refuse_shares(whole)
+    with (
+        known_faults(directory.path),
+        directory.lock(),
+        Reporter(directory.log) as reporter,
+        contextlib.ExitStack() as locks,
+    ):
+        control = Control(
+            members=_MEMBERS.value,
+            tell=reporter.tell,
+            warn=reporter.say,
+            stop=StopRequests(reporter.say),
+            save_seconds=60 * _SAVE_MINUTES.value,
+            keep=_KEEP.value,
+        )
+        directory.create(dataclasses.asdict(config), where)
+        directory.repair(reporter.say)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
         for i, (label, part_config) in enumerate(parts.items(), 1):
             part = directory.part(label)
             if label:
                 reporter.say(f"setting {i} of {len(parts)}: {label}")
+                locks.enter_context(part.lock(reporter.say))
                 part.create(dataclasses.asdict(part_config), where)
+                part.repair(reporter.say)
             done = 1 + max((row["generation"] for row in part.rows()), default=-1)
             if done:
                 reporter.say(f"{part.path} holds {done} complete generations: going on from there")
-            run(part_config, part, _MEMBERS.value, reporter.tell)
+            try:
+                run(part_config, part, control)
+            except Stopped:
+                reporter.say("stopped; everything is saved: give the same command again to go on")
+                sys.exit(STOPPED)
             for row in part.rows():
                 if "status" in row:
-                    cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
+                    cell = Cell.of(row)
                     reporter.say(f"{cell.name} ended in generation {row['generation']}: {row['status']}")
-            if all("status" in row for row in part.rows()):
+            if not share and all("status" in row for row in part.rows()):
                 reporter.say("no cell finished a generation: there is nothing to report")
                 sys.exit(1)
-        if config.sweep.axes:
-            directory.combine_metrics()
-        page = build_report([directory])
+        if missing := unfinished(whole):
+            shares = ", ".join(f"{i} ({how})" for i, how in missing.items())
+            reporter.say(f"share {_SHARE.value} is finished, others are not: {shares}; the last one makes the report")
+            return
+        whole = open_run(whole.path)
+        if share or config.sweep.axes:
+            whole.combine_metrics()
+        page = build_report([whole])
     for label in parts:
         if label:
             print(f"\n{label}")
-        print_findings(directory.part(label))
+        print_findings(whole.part(label))
     print(f"\nreport: {page}")
 
 

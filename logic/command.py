@@ -22,6 +22,9 @@ from absl import app, flags, logging
 CHUNK_LINES = 65_536
 _CHUNK_BYTES = 1 << 22  # long lines make shorter chunks
 
+# What moves a terminal's cursor, changes its colours or the direction of writing; a tab and a line feed are harmless.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
 
 # What absl says of a value of the wrong type -> what a user can act on.
@@ -43,6 +46,11 @@ def usage_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def printable(text: str) -> str:
+    """Text of a model or a file for a terminal: control characters as escapes, such as `\\x1b`."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:
@@ -117,7 +125,7 @@ def _fail(message: str) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()
-    print(f"{_program()}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{_program()}: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)
 
 

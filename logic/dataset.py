@@ -162,19 +162,20 @@ def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples])
         for block in builder.as_data_source("full_fresh0p25_seed0"): ...
 
     A block is up to `BLOCK` samples, in order, as NumPy arrays: uint8 `symbols` (n, L), padded with 0, and so
-    on, see `_features`. The data set is made in a hidden sibling
-    directory (left over by a killed run, it is removed by the next) and renamed when complete, so `directory`
-    is never half written; one that exists is replaced. One process writes a given directory at a time.
+    on, see `_features`. The data set is made in a hidden sibling directory, whose name ends in `.tmp` (left over by a
+    killed run, it is removed by the next), and renamed when complete, so `directory` is never half written; one that
+    exists is removed just before. One process writes a given directory at a time.
     Raises ValueError for no cells, or cells whose names make the same split.
     """
     directory = Path(directory)
     splits = {split_name(cell): samples for cell, samples in samples_by_cell.items()}
     if not splits or len(splits) < len(samples_by_cell):
         raise ValueError(f"cells = {list(samples_by_cell)}: one or more, of different split names, are needed")
-    new = directory.with_name(f".{directory.name}.new")
-    old = directory.with_name(f".{directory.name}.old")
+    new = directory.with_name(f".{directory.name}.tmp")
+    old = directory.with_name(f".{directory.name}.gone")
     for left_over in (new, old):
-        shutil.rmtree(left_over, ignore_errors=True)
+        if left_over.exists():
+            shutil.rmtree(left_over)
     new.mkdir(parents=True)
     length = max([1, *(len(e) for samples in splits.values() for e in samples.expressions)])
     # The quickest way that TFDS offers: download_and_prepare would shuffle and write everything twice.
@@ -185,7 +186,13 @@ def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples])
     if directory.exists():
         directory.rename(old)
     new.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def belongs_to(file: str, cell: str) -> bool:
+    """Whether a file of a data set of samples is read for this cell: the cell's own records, and the descriptions."""
+    return ".array_record-" not in file or file.startswith(f"samples-{split_name(cell)}.array_record-")
 
 
 def read_samples(directory: Path | str, cell: str) -> Samples:

@@ -2,8 +2,9 @@
 
 python -m logic.verify [FILE]
 
-Columns: expression, exactly as read; syntactic, semantic and in_support, 0 or 1. Rows are in the order of
-the lines; an empty line is the empty expression. Any white space separates symbols.
+Columns: expression, exactly as read (on a terminal with control characters as escapes); syntactic, semantic and
+in_support, 0 or 1. Rows are in the order of the lines; an empty line is the empty expression. Any white space
+separates symbols.
 """
 
 import re
@@ -36,10 +37,10 @@ def main(argv: list[str]) -> None:
         raise command.UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
     with command.usage_errors():
         grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
-    out = sys.stdout.buffer
+    out, show = sys.stdout.buffer, command.printable if sys.stdout.isatty() else str
     header = b"expression,syntactic,semantic,in_support\n"
     for lines in command.read_lines(argv[1] if len(argv) > 1 else None):
-        out.write(header + to_csv(lines, verify(encode(lines), grammar)).encode())
+        out.write(header + show(to_csv(lines, verify(encode(lines), grammar))).encode())
         header = b""
     out.write(header)  # nothing was read
 

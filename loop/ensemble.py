@@ -117,6 +117,19 @@ class Ensemble:
         """Which rows have steps left, bool."""
         return self._is_active(state)
 
+    def snapshot(self, state: train.TrainState, cells: Sequence[int]) -> dict[int, dict[str, np.ndarray]]:
+        """The whole state of these cells, on the host: whatever devices it is taken from, `restore` goes on."""
+        leaves = [self.get(leaf) for leaf in jax.tree.leaves(state)]
+        return {i: {f"{n:03d}": np.asarray(leaf[i]) for n, leaf in enumerate(leaves)} for i in cells}
+
+    def restore(self, snapshots: Sequence[dict[str, np.ndarray] | None]) -> train.TrainState:
+        """The state of a snapshot, one entry per cell; a cell that rests has None."""
+        one = next(s for s in snapshots if s is not None)
+        rest = {name: np.zeros_like(leaf) for name, leaf in one.items()}  # not finite: never active
+        leaves = [self.put(np.stack([(rest if s is None else s)[name] for s in snapshots])) for name in sorted(one)]
+        shape = jax.eval_shape(self._start, self.seeds, self._generation(0), self.put(np.zeros(len(snapshots), bool)))
+        return jax.tree.unflatten(jax.tree.structure(shape), leaves)
+
     def sample(self, params: dict, generation: int, active: np.ndarray) -> np.ndarray:
         """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""
         ids = self._sample(params, self.seeds, self._generation(generation), self.put(active))

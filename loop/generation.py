@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from eval.run_directory import Generation
 from logic.examples import Examples
 from logic.symbols import unpad
 from loop.config import Config
-from loop.data import lay_out
+from loop.data import TrainData, lay_out
 from loop.ensemble import Ensemble
 from model.streams import Purpose, generator
 
@@ -23,7 +24,6 @@ class Outcome:
 
     trained: Generation
     samples: Examples  # S_t; empty if training failed
-    held_out_nll: np.ndarray  # -log M_t(e) in nats on the held-out real expressions
     status: str | None = None  # why the cell ends here
 
 
@@ -34,6 +34,12 @@ class TrainingProgress:
     step: int  # of the cell that is furthest behind
     loss: float  # mean over cells, nats per symbol
     tokens: int  # taken so far, all cells
+
+
+class Snapshot(Protocol):
+    """Takes the training state of every cell that works, as arrays on the host, to go on from later."""
+
+    def __call__(self) -> dict[Cell, dict[str, Any]]: ...
 
 
 def capacity(config: Config) -> tuple[int, int]:
@@ -50,39 +56,44 @@ def run_generation(
     cells: list[Cell],
     generation: int,
     training_sets: Mapping[Cell, Examples],
-    tell: Callable[[TrainingProgress], None],
+    between: Callable[[TrainingProgress, Snapshot], None],
+    saved: Mapping[Cell, dict[str, Any]] | None = None,
 ) -> dict[Cell, Outcome]:
-    """Trains and samples the cells that have a training set; all `cells` are the ensemble's, in its order."""
+    """Trains and samples the cells that have a training set.
+
+    Args:
+      cells: all that the ensemble has, in its order.
+      between: called after every chunk of steps; what it raises ends the generation.
+      saved: a snapshot of this generation, to go on from.
+    """
     leader = _leaders(training_sets, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
+    tokens_per_step = config.train.batch_size * config.model.context_length
 
     clock = time.monotonic()
-    real = config.train.validation == "real"
-    data = ensemble.put_data(
-        [
-            lay_out(
-                training_sets[cell],
-                generator(cell.seed, generation, Purpose.SHUFFLE),
-                config.train.validation_fraction,
-                capacity(config),
-                functools.partial(_real_validation, config, cell, generation) if real else None,
-            )
-            if on
-            else None
-            for cell, on in zip(cells, active, strict=True)
-        ]
-    )
-    state = ensemble.start(generation, active)
-    tokens_per_step = config.train.batch_size * config.model.context_length
-    while True:
+    data = _lay_out(config, ensemble, cells, generation, training_sets, active)
+    if saved is None:
+        state = ensemble.start(generation, active)
+    else:
+        state = ensemble.restore([saved.get(cell, {}).get("state") for cell in cells])
+        clock -= max(float(tree["seconds"]) for tree in saved.values())
+
+    def snapshot() -> dict[Cell, dict[str, Any]]:
+        seconds = np.array(time.monotonic() - clock)
+        states = ensemble.snapshot(state, np.flatnonzero(active).tolist())
+        return {cells[i]: {"state": tree, "seconds": seconds} for i, tree in states.items()}
+
+    while ensemble.get(ensemble.is_active(state)).any():
         state = ensemble.train_chunk(state, data, generation)
-        step, loss, running = ensemble.get((state.step, state.loss, ensemble.is_active(state)))
-        tell(TrainingProgress(int(step[active].min()), float(loss[active].mean()), int(step.sum()) * tokens_per_step))
-        if not running.any():
-            break
+        step, loss = ensemble.get((state.step, state.loss))
+        progress = TrainingProgress(
+            int(step[active].min()), float(loss[active].mean()), int(step.sum()) * tokens_per_step
+        )
+        between(progress, snapshot)
     train_seconds = time.monotonic() - clock
 
     clock = time.monotonic()
+    step = ensemble.get(state.step)
     finite = ensemble.get(state.finite) & active
     ids = ensemble.sample(state.best_params, generation, finite)
     sample_seconds = time.monotonic() - clock
@@ -104,8 +115,33 @@ def run_generation(
         status = None if finite[i] else f"loss not finite at step {step[i]}"
         train = training_sets[cells[i]]
         samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
-        outcomes[cells[i]] = Outcome(Generation(params, train, counters), samples, nll[i], status)
+        outcomes[cells[i]] = Outcome(Generation(params, train, counters, nll[i]), samples, status)
     return {cell: outcomes[leader[cell]] for cell in training_sets}
+
+
+def _lay_out(
+    config: Config,
+    ensemble: Ensemble,
+    cells: list[Cell],
+    generation: int,
+    training_sets: Mapping[Cell, Examples],
+    active: np.ndarray,
+) -> TrainData:
+    real = config.train.validation == "real"
+    return ensemble.put_data(
+        [
+            lay_out(
+                training_sets[cell],
+                generator(cell.seed, generation, Purpose.SHUFFLE),
+                config.train.validation_fraction,
+                capacity(config),
+                functools.partial(_real_validation, config, cell, generation) if real else None,
+            )
+            if on
+            else None
+            for cell, on in zip(cells, active, strict=True)
+        ]
+    )
 
 
 def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> list[bytes]:

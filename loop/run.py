@@ -1,23 +1,21 @@
 """The experiment: all generations of all cells, from an empty directory or from where a run stopped."""
 
 import dataclasses
-import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from eval.anatomy import anatomy
 from eval.cell import Cell
 from eval.measures import Row, measure_change, measure_model, measure_samples, measure_training_set
 from eval.run_directory import RunDirectory
 from logic.dataset import Samples
-from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
-from loop.cycles import has_memory, held_out_expressions, incoming_block, initial_training_set, next_training_set
+from loop.cycles import held_out_expressions
 from loop.ensemble import Ensemble
-from loop.generation import Outcome, TrainingProgress, run_generation
+from loop.generation import Outcome, Snapshot, TrainingProgress, run_generation
+from loop.resume import Loop, rebuild, reload
 from model.streams import Purpose, generator
 
 
@@ -34,136 +32,172 @@ class Progress:
     seconds_left: float  # of the whole sweep
 
 
-@dataclasses.dataclass
-class Loop:
-    """One cell's data between two generations."""
-
-    training_set: Examples  # D_t
-    blocks: list[Examples]  # D_0, N_0, …, N_{t-1} for cycles with memory, else the newest of them
-
-    def advance(self, config: Config, cell: Cell, generation: int, samples: Examples) -> None:
-        """Makes D_{t+1} of D_t and S_t."""
-        block = incoming_block(config, cell, generation, samples)
-        self.blocks = [*self.blocks, block] if has_memory(cell.cycle) else [block]
-        self.training_set = next_training_set(config, cell, generation, self.training_set, self.blocks)
+class Stopped(Exception):  # noqa: N818 (no error: it was asked for)
+    """The run has stopped as it was asked to; everything is saved."""
 
 
-def run(
-    config: Config,
-    directory: RunDirectory,
-    members: str = "auto",
-    tell: Callable[[Progress], None] = lambda progress: None,
-) -> None:
-    """Runs the sweep to its end, resuming after the last complete generation that `directory` holds.
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """How a run is watched, saved and stopped; none of it changes a result."""
+
+    members: str = "auto"  # how a device takes its cells; see loop/ensemble.py
+    tell: Callable[[Progress], None] = lambda progress: None
+    warn: Callable[[str], None] = lambda line: None  # of damage that was met and made good
+    stop: Callable[[], bool] = lambda: False  # asked after every chunk of steps
+    save_seconds: float = 600.0  # training between two saved states; a generation that takes less saves none
+    keep: str = "all"  # checkpoints of generations; see RunDirectory.prune
+
+
+def run(config: Config, directory: RunDirectory, control: Control = Control()) -> None:
+    """Runs the sweep to its end, from wherever `directory` has got to.
 
     While a generation trains, the one before is verified, written and measured in a second thread; a generation
-    is complete once its rows are in the metrics.
+    is complete once its rows are in the metrics. Raises `Stopped` if `control` asks for it.
     """
     cells = config.cells()
     rows = directory.rows()
     first = 1 + max((row["generation"] for row in rows), default=-1)
-    loops = _resume(config, directory, cells, rows, first)
-    if not loops or first == config.loop.generations:
+    if first == config.loop.generations or _all_ended(rows, cells):
         return
-    ensemble = Ensemble(config, [cell.seed for cell in cells], members)
-    clock = _Clock(config, first, tell)
+    first, loops = rebuild(config, directory, cells, rows, first, control.warn)
+    rows = [row for row in rows if row["generation"] < first]
+    measured = reload(config, directory, loops, first)
+    if measured is not None:  # killed after it was written
+        _measure_all(config, directory, first, measured, rows, control)
+        loops = _advance(config, loops, first, measured)
+        first += 1
+    if first == config.loop.generations or not loops:
+        return
+    found = directory.load_state(control.warn)
+    saved = found[2] if found is not None and found[0] == first else None
+    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members)
+    watch = _Watch(config, directory, first, control)
     with ThreadPoolExecutor(max_workers=1) as background:
         commit: Future[None] | None = None
         for t in range(first, config.loop.generations):
             training_sets = {cell: loop.training_set for cell, loop in loops.items()}
-            outcomes = run_generation(config, ensemble, cells, t, training_sets, functools.partial(clock.tick, t))
+            outcomes = run_generation(config, ensemble, cells, t, training_sets, watch.of(t), saved)
+            saved = None
             if commit is not None:
                 commit.result()
-            commit = background.submit(_commit, config, directory, t, outcomes, rows)
-            loops = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
+            commit = background.submit(_commit, config, directory, t, outcomes, rows, control)
+            loops = _advance(config, loops, t, outcomes)
             if not loops:
                 break
-            for cell, loop in loops.items():
-                loop.advance(config, cell, t, outcomes[cell].samples)
         if commit is not None:
             commit.result()
     directory.wait()
 
 
-def _resume(
-    config: Config, directory: RunDirectory, cells: list[Cell], rows: list[dict[str, Any]], first: int
+def _all_ended(rows: list[Row], cells: list[Cell]) -> bool:
+    return {Cell.of(row) for row in rows if "status" in row} >= set(cells)
+
+
+def _advance(
+    config: Config, loops: Mapping[Cell, Loop], generation: int, outcomes: Mapping[Cell, Outcome]
 ) -> dict[Cell, Loop]:
-    """The cells that go on, with the data they go on with."""
-    ended = {Cell(row["cycle"], row["fresh_ratio"], row["seed"]) for row in rows if "status" in row}
-    loops = {}
-    for cell in cells:
-        if cell in ended:
-            continue
-        real = initial_training_set(config, cell.seed)
-        loop = Loop(real, [real])
-        # Blocks are functions of D_t and S_t, which are stored.
-        for t in range(0 if has_memory(cell.cycle) else max(first - 1, 0), first):
-            loop.training_set = directory.load(cell, t).training_set
-            written = directory.read_samples(cell, t).expressions
-            loop.advance(config, cell, t, Examples.written(written, t, loop.training_set))
-        loops[cell] = loop
-    return loops
+    """The loops that go on, each with its next training set."""
+    alive = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
+    for cell, loop in alive.items():
+        loop.advance(config, cell, generation, outcomes[cell].samples)
+    return alive
 
 
 def _commit(
-    config: Config, directory: RunDirectory, generation: int, outcomes: dict[Cell, Outcome], rows: list[dict[str, Any]]
+    config: Config,
+    directory: RunDirectory,
+    generation: int,
+    outcomes: dict[Cell, Outcome],
+    rows: list[Row],
+    control: Control,
 ) -> None:
-    """Verifies, writes and measures a generation; its rows come last and make it complete."""
+    """Writes a generation, then measures it."""
     alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
-    samples = {
-        cell: Samples(
-            expressions=outcome.samples.expressions,
-            verdicts=verify(outcome.samples.expressions, config.language),
-            generation=generation,
-            **cell.keys,
-        )
-        for cell, outcome in alive.items()
-    }
     if alive:
+        samples = {cell: _verified(config, generation, cell, outcome) for cell, outcome in alive.items()}
         directory.write_samples(generation, samples)
         directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
-        directory.write_anatomy(generation, [_dissect(config, generation, c, o, samples[c]) for c, o in alive.items()])
+        directory.wait()
+    _measure_all(config, directory, generation, outcomes, rows, control)
+
+
+def _measure_all(
+    config: Config,
+    directory: RunDirectory,
+    generation: int,
+    outcomes: Mapping[Cell, Outcome],
+    rows: list[Row],
+    control: Control,
+) -> None:
+    """Measures a generation; its rows come last and make it complete."""
+    new, anatomies = [], []
     for cell, outcome in outcomes.items():
+        if control.stop():
+            raise Stopped  # it is written: the next start measures it
         row = {**cell.keys, "generation": generation}
         if outcome.status is None:
-            rows.append({**row, **_measure(config, generation, cell, outcome, samples[cell])})
+            samples = _verified(config, generation, cell, outcome)
+            new.append({**row, **_measure(config, generation, cell, outcome, samples)})
+            parts = anatomy(outcome.samples, samples.verdicts, outcome.trained.training_set, config.language)
+            anatomies.append({**row, **parts})
         else:
-            rows.append({**row, "status": outcome.status})
-    directory.wait()
+            new.append({**row, "status": outcome.status})
+    if anatomies:
+        directory.write_anatomy(generation, anatomies)
+    rows += new
     directory.write_rows(rows)
+    directory.drop_states(before_generation=generation + 1)
+    directory.prune(control.keep)
+
+
+def _verified(config: Config, generation: int, cell: Cell, outcome: Outcome) -> Samples:
+    expressions = outcome.samples.expressions
+    verdicts = verify(expressions, config.language)
+    return Samples(expressions=expressions, verdicts=verdicts, generation=generation, **cell.keys)
 
 
 def _measure(config: Config, generation: int, cell: Cell, outcome: Outcome, samples: Samples) -> Row:
-    train = outcome.trained.training_set
+    trained = outcome.trained
     rng = generator(cell.seed, generation, Purpose.MEASURE)
     return {
         **measure_samples(samples.expressions, samples.verdicts, config.language),
-        **measure_change(outcome.samples, train),
-        **measure_training_set(train, rng, config.loop.num_examples),
-        **measure_model(outcome.held_out_nll, held_out_expressions(config), config.language),
-        **outcome.trained.counters,
+        **measure_change(outcome.samples, trained.training_set),
+        **measure_training_set(trained.training_set, rng, config.loop.num_examples),
+        **measure_model(trained.held_out_nll, held_out_expressions(config), config.language),
+        **trained.counters,
     }
 
 
-def _dissect(config: Config, generation: int, cell: Cell, outcome: Outcome, samples: Samples) -> dict[str, Any]:
-    train = outcome.trained.training_set
-    parts = anatomy(outcome.samples, samples.verdicts, train, config.language)
-    return {**cell.keys, "generation": generation, **parts}
+class _Watch:
+    """What happens between two chunks of steps: progress is told, the state is saved, the run may stop."""
 
-
-class _Clock:
-    """Turns a generation's progress into the sweep's."""
-
-    def __init__(self, config: Config, first: int, tell: Callable[[Progress], None]):
-        self.config, self.first, self.tell = config, first, tell
-        self.start = self.since = time.monotonic()
+    def __init__(self, config: Config, directory: RunDirectory, first: int, control: Control):
+        self.config, self.directory, self.first, self.control = config, directory, first, control
+        self.start = self.since = self.saved = time.monotonic()
         self.tokens = 0
 
-    def tick(self, generation: int, p: TrainingProgress) -> None:
+    def of(self, generation: int) -> Callable[[TrainingProgress, Snapshot], None]:
+        """The watch of one generation."""
+        self.saved = time.monotonic()
+
+        def between(progress: TrainingProgress, snapshot: Snapshot) -> None:
+            self.tell(generation, progress)
+            stop = self.control.stop()
+            if stop or time.monotonic() - self.saved >= self.control.save_seconds:
+                self.directory.save_state(generation, progress.step, snapshot())
+                self.saved = time.monotonic()
+            if stop:
+                self.directory.wait()
+                raise Stopped
+
+        return between
+
+    def tell(self, generation: int, p: TrainingProgress) -> None:
+        """Turns a generation's progress into the sweep's."""
         now, total = time.monotonic(), self.config.loop.generations
         tokens = p.tokens - self.tokens if p.tokens > self.tokens else p.tokens
         rate = tokens / (now - self.since)
         self.since, self.tokens = now, p.tokens
         done = generation - self.first + min(p.step / self.config.train.max_steps, 1)
         left = (now - self.start) * ((total - self.first) / done - 1) if done else float("inf")
-        self.tell(Progress(generation, total, p.step, self.config.train.max_steps, p.loss, rate, left))
+        self.control.tell(Progress(generation, total, p.step, self.config.train.max_steps, p.loss, rate, left))

@@ -48,7 +48,7 @@ def loaded(finished):
 def test_the_runs_own_samples_and_measures_come_out_again(finished):
     _, directory = finished
     for row in directory.rows():
-        cell = Cell(row["cycle"], row["fresh_ratio"], row["seed"])
+        cell = Cell.of(row)
         loaded = load_generation(directory.path, cell, row["generation"])
         analysis = analyze(loaded)
         assert analysis.samples == directory.read_samples(cell, row["generation"]).expressions

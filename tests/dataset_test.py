@@ -74,7 +74,7 @@ def test_anyone_can_read_samples(tmp_path, cells):
 
 def test_a_data_set_is_replaced_whole(tmp_path, cells):
     directory = tmp_path / "generation_0001"
-    left_over = tmp_path / ".generation_0001.new"
+    left_over = tmp_path / ".generation_0001.tmp"
     left_over.mkdir()
     (left_over / "half").write_text("of a killed run")
     write_samples(directory, cells)

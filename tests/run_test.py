@@ -19,7 +19,7 @@ from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
-from loop.run import run
+from loop.run import Control, run
 
 COSTS = ("train_seconds", "sample_seconds")
 
@@ -54,7 +54,7 @@ def finished(tmp_path_factory):
             compilations.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    run(CONFIG, directory, tell=lambda p: seen.append((p.generation, len(compilations))))
+    run(CONFIG, directory, Control(tell=lambda p: seen.append((p.generation, len(compilations)))))
     seen.append((CONFIG.loop.generations, len(compilations)))
     return directory, seen
 
@@ -107,7 +107,7 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
             row = next(
                 r
                 for r in directory.rows()
-                if r["generation"] == t and Cell(r["cycle"], r["fresh_ratio"], r["seed"]) == cell
+                if r["generation"] == t and Cell.of(r) == cell
             )
             assert row["train_size"] == len(train) == CONFIG.train_size(cell.cycle, t)
             assert row["train_loss"] == stored.counters["train_loss"]
@@ -122,7 +122,7 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
 def test_a_finished_run_is_not_recomputed(finished):
     directory, _ = finished
     before = (directory.path / "metrics.csv").stat().st_mtime_ns
-    run(CONFIG, RunDirectory(directory.path), tell=lambda p: pytest.fail("a step was taken"))
+    run(CONFIG, RunDirectory(directory.path), Control(tell=lambda p: pytest.fail("a step was taken")))
     assert (directory.path / "metrics.csv").stat().st_mtime_ns == before
 
 
@@ -160,7 +160,7 @@ def test_infinite_loss_ends_the_cell_with_a_status(tmp_path):
     assert len(rows) == 2  # φ = 0 and 0.5
     assert all(re.fullmatch(r"loss not finite at step \d+", r["status"]) for r in rows)
     assert (directory.path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
-    run(resolve(c), directory, tell=lambda p: pytest.fail("an ended cell went on"))
+    run(resolve(c), directory, Control(tell=lambda p: pytest.fail("an ended cell went on")))
 
 
 def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):

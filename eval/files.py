@@ -1,0 +1,85 @@
+"""Files that are there whole or not at all, on a local disk; paths of object stores work where they allow it.
+
+A killed program leaves at most hidden files and directories whose names end in `.tmp` or `.gone`; `sweep` removes them.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import cast
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """An absolute path; one with a scheme, such as gs://bucket/run, is that of etils.epath, with the same methods.
+
+    Local paths stay with pathlib: epath hides names that end in `~`, and its `stat` fails for users without a name.
+    """
+    if "://" not in os.fspath(path):
+        return Path(path).absolute()
+    from etils import epath
+
+    return cast(Path, epath.Path(path))
+
+
+def is_local(path: Path) -> bool:
+    """Whether the path is on a file system, which has locks and can be flushed."""
+    return isinstance(path, Path)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Readers see the old file or the new one, never half of it; once this returns it survives a power failure."""
+    data = content.encode() if isinstance(content, str) else content
+    if not is_local(path):
+        path.write_bytes(data)  # an object store shows an object when it is whole
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # several may write the same
+    try:
+        with temporary.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # on a full disk every byte counts
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file's content, or a directory's names, to the disk."""
+    if is_local(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory, which is gone from its place at once; one that is not there is fine."""
+    gone = path.with_name(f".{path.name}.gone")
+    _rmtree(gone)
+    if path.exists():
+        path.rename(gone)
+        _rmtree(gone)
+
+
+def sweep(directory: Path) -> None:
+    """Removes what a killed program left in a directory: only names that this project gives."""
+    if directory.is_dir():
+        for path in list(directory.iterdir()):
+            left_over = path.name.startswith(".") and path.name.endswith((".tmp", ".gone"))
+            if left_over or ".orbax-checkpoint-tmp" in path.name:
+                _rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _rmtree(path: Path) -> None:
+    if not path.exists():
+        return
+    if is_local(path):
+        shutil.rmtree(path)
+    else:
+        path.rmtree()  # type: ignore[attr-defined]

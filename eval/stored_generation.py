@@ -1,0 +1,48 @@
+"""What a checkpoint holds of one cell and generation, as the arrays that orbax stores."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from logic.examples import Examples
+from logic.symbols import EOS
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """What a checkpoint holds of one cell and generation."""
+
+    params: dict  # of the lowest validation loss: the ones that were sampled
+    training_set: Examples  # D_t
+    counters: dict[str, float]  # losses, steps and costs, under their names in metrics.csv
+    # -log M_t(e) in nats on the held-out real expressions, float32: all that measuring needs of a device
+    held_out_nll: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+def to_arrays(generation: Generation) -> dict[str, Any]:
+    """The tree that is stored."""
+    train = generation.training_set
+    return {
+        "params": generation.params,
+        "training_set": {
+            "symbols": np.frombuffer(b"".join(e + bytes([EOS]) for e in train.expressions), np.uint8),
+            "source": train.source,
+            "generation": train.generation,
+            "index": train.index,
+            "root": train.root,
+        },
+        "counters": {name: np.array(value) for name, value in generation.counters.items()},
+    } | ({"held_out_nll": generation.held_out_nll} if generation.held_out_nll.size else {})
+
+
+def from_arrays(tree: dict[str, Any]) -> Generation:
+    """The generation of a stored tree."""
+    train = tree["training_set"]
+    expressions = train["symbols"].tobytes().split(bytes([EOS]))[:-1]
+    return Generation(
+        params=tree["params"],
+        training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
+        counters={name: value.item() for name, value in tree["counters"].items()},
+        held_out_nll=tree.get("held_out_nll", np.zeros(0, np.float32)),
+    )

@@ -1,0 +1,102 @@
+"""Where a stopped run goes on: the loops' data, made again from what is on disk.
+
+Every training set is a function of the first one and of the samples. Checkpoints of training sets only save time: where
+one is damaged or was pruned, its training set is made again from older ones.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from eval.cell import Cell
+from eval.run_directory import Damaged, RunDirectory
+from logic.examples import Examples
+from loop.config import Config
+from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
+from loop.generation import Outcome
+
+
+@dataclasses.dataclass
+class Loop:
+    """One cell's data between two generations."""
+
+    training_set: Examples  # D_t
+    blocks: list[Examples]  # D_0, N_0, …, N_{t-1} for cycles with memory, else the newest of them
+
+    def advance(self, config: Config, cell: Cell, generation: int, samples: Examples) -> None:
+        """Makes D_{t+1} of D_t and S_t."""
+        block = incoming_block(config, cell, generation, samples)
+        self.blocks = [*self.blocks, block] if has_memory(cell.cycle) else [block]
+        self.training_set = next_training_set(config, cell, generation, self.training_set, self.blocks)
+
+
+def rebuild(
+    config: Config,
+    directory: RunDirectory,
+    cells: list[Cell],
+    rows: list[dict[str, Any]],
+    first: int,
+    warn: Callable[[str], None],
+) -> tuple[int, dict[Cell, Loop]]:
+    """(t, the loops that go on, with D_t): t is `first`, or the earliest generation whose samples are damaged."""
+    while True:
+        ended = {Cell.of(r) for r in rows if "status" in r and r["generation"] < first}
+        loops, damaged = {}, first
+        for cell in cells:
+            if cell not in ended:
+                loops[cell], reached = _rebuild_cell(config, directory, cell, first, warn)
+                damaged = min(damaged, reached)
+        if damaged == first:
+            return first, loops
+        first = damaged
+        warn(f"generation {first} and those after it are computed again")
+
+
+def _rebuild_cell(
+    config: Config, directory: RunDirectory, cell: Cell, first: int, warn: Callable[[str], None]
+) -> tuple[Loop, int]:
+    """D_first, or D_t of the first generation t whose samples are damaged."""
+    start, loop = 0, None
+    if first > 0 and not has_memory(cell.cycle):
+        start, loop = _newest_checkpoint(directory, cell, first, warn)
+    if loop is None:
+        real = initial_training_set(config, cell.seed)
+        loop = Loop(real, [real])
+    for t in range(start, first):
+        try:
+            written = directory.read_samples(cell, t).expressions
+        except (Damaged, FileNotFoundError, KeyError) as error:
+            warn(error.args[0])
+            return loop, t
+        loop.advance(config, cell, t, Examples.written(written, t, loop.training_set))
+    return loop, first
+
+
+def _newest_checkpoint(
+    directory: RunDirectory, cell: Cell, first: int, warn: Callable[[str], None]
+) -> tuple[int, Loop | None]:
+    for t in reversed([t for t in directory.generations(cell) if t < first]):
+        try:
+            train = directory.load(cell, t).training_set
+            return t, Loop(train, [train])
+        except Damaged as error:
+            warn(f"{error}; an older one is taken")
+    return 0, None
+
+
+def reload(
+    config: Config, directory: RunDirectory, loops: Mapping[Cell, Loop], generation: int
+) -> dict[Cell, Outcome] | None:
+    """A generation that was written but not measured; None if any of it is missing or damaged."""
+    if not directory.stored(generation):
+        return None
+    outcomes = {}
+    for cell, loop in loops.items():
+        try:
+            trained = directory.load(cell, generation)
+            written = directory.read_samples(cell, generation).expressions
+        except (Damaged, KeyError):
+            return None
+        samples = Examples.written(written, generation, loop.training_set)
+        outcomes[cell] = Outcome(trained, samples)
+    return outcomes
