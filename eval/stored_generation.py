@@ -17,7 +17,7 @@ class Generation:
     training_set: Examples  # D_t
     counters: dict[str, float]  # losses, steps and costs, under their names in metrics.csv
     # -log M_t(e) in nats on the held-out real expressions, float32: all that measuring needs of a device
-    held_out_nll: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.float32))
+    held_out_nll: np.ndarray
 
 
 def to_arrays(generation: Generation) -> dict[str, Any]:
@@ -33,7 +33,8 @@ def to_arrays(generation: Generation) -> dict[str, Any]:
             "root": train.root,
         },
         "counters": {name: np.array(value) for name, value in generation.counters.items()},
-    } | ({"held_out_nll": generation.held_out_nll} if generation.held_out_nll.size else {})
+        "held_out_nll": generation.held_out_nll,
+    }
 
 
 def from_arrays(tree: dict[str, Any]) -> Generation:
@@ -44,5 +45,5 @@ def from_arrays(tree: dict[str, Any]) -> Generation:
         params=tree["params"],
         training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
         counters={name: value.item() for name, value in tree["counters"].items()},
-        held_out_nll=tree.get("held_out_nll", np.zeros(0, np.float32)),
+        held_out_nll=tree["held_out_nll"],
     )

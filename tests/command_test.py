@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import pty
 import subprocess
 import sys
 import textwrap
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from logic.command import CHUNK_LINES, UsageError, read_lines, usage_errors
+from logic.command import CHUNK_LINES, UsageError, printable, read_lines, usage_errors
 from logic.grammar import Grammar
 from logic.symbols import encode
 from logic.verifier import verify
@@ -274,3 +276,33 @@ def test_usage_errors_wraps_value_errors_only():
         raise ValueError("bad")
     with pytest.raises(TypeError), usage_errors():
         raise TypeError
+
+
+EVIL = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eTrue\r\x7f"  # clears, renames, colours, turns round, overwrites
+
+
+def test_what_moves_a_terminal_is_shown_as_text():
+    assert printable(EVIL) == r"\x1b[2J\x1b]0;title\x07\x9b31m\u202eTrue\r\x7f"
+    plain = "(True and [bold]φ[/bold])\tüç → 🙂\n"
+    assert printable(plain) == plain
+
+
+def test_a_refusal_shows_control_characters_as_text():
+    done = run("-m", "logic.verify", f"none{EVIL}.txt".replace("\0", ""))
+    line = refusal(done)
+    assert line.isprintable() and "x1b[2J" in line
+
+
+def test_verify_changes_no_byte_in_a_file_and_escapes_on_a_terminal():
+    line = f"(not False){EVIL.replace(chr(13), '')}"
+    plain = run("-m", "logic.verify", stdin=line.encode())
+    assert rows(plain.stdout)[1] == [line, "0", "0", "0"]
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "logic.verify"], input=line.encode(), stdout=theirs, cwd=ROOT, timeout=60, check=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.returncode == 0 and r"(not False)\x1b[2J" in shown
+    assert shown.replace("\r\n", "").isprintable()

@@ -81,7 +81,7 @@ def test_a_file_system_without_locks_is_worth_a_word(tmp_path, monkeypatch):
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", unsupported)
-    warnings = []
+    warnings: list[str] = []
     with RunDirectory(tmp_path / "run").lock(warnings.append):
         pass
     assert len(warnings) == 1 and "without locks" in warnings[0]

@@ -2,10 +2,14 @@
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+
+from eval.run_directory import RunDirectory
 
 PRESET = "--config=launch/presets/smoke.py"
 
@@ -74,6 +78,38 @@ def test_a_mistake_gets_one_line_and_touches_nothing(flags, named, tmp_path):
     assert named in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workdir_in_use_is_left_with_one_line(finished):
+    workdir, _ = finished
+    files = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.name != ".lock"}
+    with RunDirectory(workdir).lock():
+        result = launch(PRESET, f"--workdir={workdir}", "--config.loop.generations=2", "--config.sweep.cycles=full")
+    assert result.returncode == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert f"--workdir {workdir} is in use by process {os.getpid()} on " in result.stderr
+    assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.name != ".lock"} == files
+
+
+def test_a_full_disk_ends_with_one_line_and_goes_on(finished, tmp_path):
+    disk, (whole, _) = tmp_path / "disk", finished
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs is not allowed here")
+    flags = [PRESET, f"--workdir={disk}/run", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+    try:
+        full = launch(*flags)
+        assert full.returncode == 74 and "Traceback" not in full.stderr
+        assert "the disk is full; make space" in full.stderr.splitlines()[-1]
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        assert launch(*flags).returncode == 0
+        ours, theirs = ((path / "metrics.jsonl").read_text().splitlines() for path in (disk / "run", whole))
+        for mine, other in zip(ours, theirs, strict=True):
+            a, b = json.loads(mine), json.loads(other)
+            assert {k: a[k] for k in a if "seconds" not in k} == {k: b[k] for k in b if "seconds" not in k}
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_foreign_or_unwritable_workdir_is_refused(tmp_path):

@@ -18,7 +18,7 @@ def directory(tmp_path):
 
 
 def repaired(directory):
-    warnings = []
+    warnings: list[str] = []
     repair_rows(directory, COLUMNS, warnings.append)
     return read_rows(directory), warnings
 

@@ -4,6 +4,7 @@ import time
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -192,6 +193,43 @@ def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
         build_report([run])
     assert page.read_bytes() == before
     assert not list(run.path.glob(".report*"))
+
+
+def test_there_is_a_whole_report_at_every_moment(tmp_path, monkeypatch):
+    """Before every replacement of a file the old page is there, and the new page comes last."""
+    run = make_run(tmp_path / "run", samples=False)
+    page = build_report([run])
+    (page.parent / "stale.png").write_text("old")
+    page.write_text("old page")
+    before, order, replace = sorted(p.name for p in page.parent.iterdir()), [], Path.replace
+
+    def watched(self, target):
+        assert page.read_text() == "old page" and not set(before) - {p.name for p in page.parent.iterdir()}
+        order.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    build_report([run])
+    assert order[-1] == "index.html" and len(order) == len(before) - 1
+    assert sorted(p.name for p in page.parent.iterdir()) == sorted(order)
+
+
+def test_control_characters_do_not_reach_the_terminal(tmp_path, capsys):
+    status = {"cycle": "full", "fresh_ratio": 0.0, "seed": 7, "generation": 0, "status": "\x1b[2J[bold]ended"}
+    print_findings(make_run(tmp_path / "run", generations=1, samples=False, extra=[status]))
+    out = capsys.readouterr().out
+    assert r"\x1b[2J[bold]ended" in out and "\x1b" not in out
+
+
+def test_damaged_samples_are_left_out_and_said(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    build_report([run])
+    assert capsys.readouterr().err == ""
+    for path in run.samples_path(0).glob("*array_record*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    build_report([run])
+    err = capsys.readouterr().err
+    assert "no samples of generation 0: " in err and "is damaged" in err and "generation 1" not in err
 
 
 def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from eval.cell import Cell
+from eval.files import is_local
 from eval.measures import COLUMNS
-from eval.run_directory import Generation, RunDirectory, differing_fields
+from eval.run_directory import Damaged, Generation, RunDirectory, differing_fields
 from logic.command import UsageError
+from logic.dataset import Samples
 from logic.examples import Examples, concatenate
+from logic.grammar import Grammar
+from logic.verifier import verify
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
 CELL, OTHER = Cell("full", 0.25, 3), Cell("fresh", 1.0, 3)
@@ -23,7 +27,7 @@ def directory(tmp_path):
 def generation(expressions: list[bytes], value: float) -> Generation:
     train = concatenate([Examples.drawn(expressions, 0), Examples.drawn([b""], 1)])
     params = {"layer": {"kernel": np.full((2, 3), value, np.float32)}}
-    return Generation(params, train, {"train_loss": value, "steps": 7})
+    return Generation(params, train, {"train_loss": value, "steps": 7}, np.array([value, np.inf], np.float32))
 
 
 def test_a_run_is_known_again_and_another_is_refused(directory):
@@ -84,6 +88,7 @@ def test_checkpoints_come_back_as_they_were(directory):
     for cell, saved in cells.items():
         loaded = fresh.load(cell, 1)
         assert loaded.counters == saved.counters
+        np.testing.assert_array_equal(loaded.held_out_nll, saved.held_out_nll)
         np.testing.assert_array_equal(loaded.params["layer"]["kernel"], saved.params["layer"]["kernel"])
         assert loaded.training_set.expressions == saved.training_set.expressions
         for name in ("source", "generation", "index", "root"):
@@ -115,3 +120,97 @@ def test_axes_are_parts(tmp_path):
     assert header == [*COLUMNS[:4], "model.width", "sample.temperature", *COLUMNS[4:]]
     assert [row["model.width"] for row in whole.rows()] == [8, 16]
     assert json.loads((whole.path / "metrics.jsonl").read_text().splitlines()[1])["sample.temperature"] == 0.5
+
+
+def test_stored_means_samples_and_checkpoint(directory):
+    expressions = [b"\x06"]
+    samples = Samples(expressions, verify(expressions, Grammar()), generation=3, **CELL.keys)
+    assert not directory.stored(3)
+    directory.write_samples(3, {CELL: samples})
+    assert directory.has_samples(3) and not directory.stored(3)
+    directory.save(3, {CELL: generation(expressions, 1.0)})
+    directory.wait()
+    assert directory.stored(3)
+    next((directory.path / "checksums").glob("samples*")).unlink()
+    assert not directory.stored(3)
+    with pytest.raises(FileNotFoundError, match="no complete data set"):
+        directory.read_samples(CELL, 3)
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [("all", [0, 1, 2, 3, 4, 5, 6]), ("last", [5, 6]), ("every:3", [0, 3, 5, 6]), ("every:9", [0, 5, 6])],
+)
+def test_pruning_keeps_what_it_says_and_all_samples(directory, keep, left):
+    for t in range(7):
+        for sealed in (directory._checkpoint(t), directory._samples(t)):
+            sealed.path.mkdir(parents=True)
+            (sealed.path / "file").write_text(str(t))
+            sealed.seal()
+    (directory.path / "checkpoints" / "1").rename(directory.path / "checkpoints" / "7")  # 7: not complete
+    directory.prune(keep)
+    assert directory.checkpoints() == [t for t in left if t != 1]
+    assert (directory.path / "checkpoints" / "7").exists()
+    assert all(directory.has_samples(t) for t in range(7))
+
+
+@pytest.mark.parametrize("keep", ["", "none", "every", "every:0", "every:-1", "every:2.5", "last "])
+def test_other_words_for_pruning_are_refused(directory, keep):
+    with pytest.raises(ValueError, match="allowed are all, last, and every:K"):
+        directory.prune(keep)
+
+
+def test_states_are_dropped_with_their_generation(directory):
+    for at in ((0, 5), (1, 2), (1, 4)):
+        directory.save_state(*at, {CELL: {"x": np.array(at)}})
+    directory.wait()
+    directory.drop_states(1)
+    assert directory.load_state(pytest.fail)[:2] == (1, 4)
+    directory.drop_states(2)
+    assert directory.load_state(pytest.fail) is None
+    assert not list((directory.path / "state").iterdir()) and not list((directory.path / "checksums").iterdir())
+
+
+def test_arrays_may_change_once_a_save_has_begun(directory):
+    array = np.ones((300, 300))
+    directory.save_state(0, 1, {CELL: {"x": array}})
+    array[:] = 2
+    directory.wait()
+    assert (directory.load_state(pytest.fail)[2][CELL]["x"] == 1).all()
+
+
+def test_repair_removes_only_what_is_ours(directory):
+    theirs = ["notes.txt", ".hidden", "samples/mine.tmp.txt", "checkpoints/.cache", "report/index.html"]
+    ours = [
+        ".metrics.csv.0a1b2c3d.tmp",
+        "samples/.generation_0001.tmp/x",
+        "checkpoints/.3.gone/y",
+        "report/.a.svg.1.tmp",
+    ]
+    ours += ["checkpoints/2.orbax-checkpoint-tmp/z", "checksums/.samples_0001.json.11.tmp"]
+    for name in theirs + ours:
+        (directory.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory.path / name).write_text("x")
+    directory.repair(pytest.fail)
+    left = {str(p.relative_to(directory.path)) for p in directory.path.rglob("*") if p.is_file()}
+    assert left == {*theirs, "config.json"}
+
+
+def test_damaged_json_is_said(directory):
+    directory.write_anatomy(0, [])
+    for path, read in [
+        (directory.path / "anatomy" / "generation_0000.json", lambda: directory.read_anatomy(0)),
+        (directory.path / "config.json", directory.config),
+    ]:
+        for content in (b"", b"[1,", b"\xff\xfe"):
+            path.write_bytes(content)
+            with pytest.raises(Damaged, match=f"{path.name} is damaged"):
+                read()
+
+
+def test_paths_of_object_stores_are_understood():
+    """Only their paths: nothing of it is tried on a store."""
+    run = RunDirectory("gs://bucket/runs/a")
+    assert str(run.samples_path(3)) == "gs://bucket/runs/a/samples/generation_0003"
+    assert str(run.part("x=1").path) == "gs://bucket/runs/a/x=1"
+    assert not is_local(run.path) and is_local(RunDirectory("a").path)
