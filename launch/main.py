@@ -29,6 +29,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; made if i
 _MEMBERS = flags.DEFINE_string(
     "members", "auto", "how a device takes its cells: map (one by one), vmap (all at once), or so many at once"
 )
+_MESH = flags.DEFINE_string(
+    "mesh", "auto", "devices as RUNxDATA: cells are spread over RUN, DATA devices share a cell's batch and parameters"
+)
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
 _COMPILATION_CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -93,6 +96,7 @@ def main(argv: list[str]) -> None:
     ):
         control = Control(
             members=_MEMBERS.value,
+            mesh=_MESH.value,
             tell=reporter.tell,
             warn=reporter.say,
             stop=StopRequests(reporter.say),

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import jax
+
 from eval.anatomy import anatomy
 from eval.cell import Cell
-from eval.measures import Row, measure_change, measure_model, measure_samples, measure_training_set
+from eval.measures import COLUMNS, Row, measure_change, measure_model, measure_samples, measure_training_set
 from eval.run_directory import RunDirectory
 from logic.dataset import Samples
 from logic.verifier import verify
@@ -15,6 +17,7 @@ from loop.config import Config
 from loop.cycles import held_out_expressions
 from loop.ensemble import Ensemble
 from loop.generation import Outcome, Snapshot, TrainingProgress, run_generation
+from loop.mesh import parse_mesh
 from loop.resume import Loop, rebuild, reload
 from model.streams import Purpose, generator
 
@@ -41,6 +44,7 @@ class Control:
     """How a run is watched, saved and stopped; none of it changes a result."""
 
     members: str = "auto"  # how a device takes its cells; see loop/ensemble.py
+    mesh: str = "auto"  # which devices share a cell; see loop/mesh.py
     tell: Callable[[Progress], None] = lambda progress: None
     warn: Callable[[str], None] = lambda line: None  # of damage that was met and made good
     stop: Callable[[], bool] = lambda: False  # asked after every chunk of steps
@@ -58,6 +62,8 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     rows = directory.rows()
     first = 1 + max((row["generation"] for row in rows), default=-1)
     if first == config.loop.generations or _all_ended(rows, cells):
+        directory.drop_states(before_generation=first)  # killed between the last rows and this
+        directory.prune(control.keep)
         return
     first, loops = rebuild(config, directory, cells, rows, first, control.warn)
     rows = [row for row in rows if row["generation"] < first]
@@ -70,7 +76,8 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
         return
     found = directory.load_state(control.warn)
     saved = found[2] if found is not None and found[0] == first else None
-    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members)
+    mesh = parse_mesh(control.mesh, len(cells), len(jax.devices()), config.train.batch_size)
+    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members, mesh)
     watch = _Watch(config, directory, first, control)
     with ThreadPoolExecutor(max_workers=1) as background:
         commit: Future[None] | None = None
@@ -164,7 +171,7 @@ def _measure(config: Config, generation: int, cell: Cell, outcome: Outcome, samp
         **measure_change(outcome.samples, trained.training_set),
         **measure_training_set(trained.training_set, rng, config.loop.num_examples),
         **measure_model(trained.held_out_nll, held_out_expressions(config), config.language),
-        **trained.counters,
+        **{name: trained.counters[name] for name in COLUMNS if name in trained.counters},  # orbax sorts them
     }
 
 

@@ -3,6 +3,9 @@
 This module sees one run; `ensemble.py` maps it over many.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,6 +16,17 @@ from loop.data import TrainData, windows
 from model.config import ModelConfig
 from model.streams import Purpose, key
 from model.transformer import forward, init_params, negative_log_likelihood
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the arrays of a step lie, if several devices share a run; by default there is nothing to say."""
+
+    batch: Callable[[jax.Array], jax.Array] = lambda batch: batch  # split over the devices
+    params: Callable[[dict], dict] = lambda params: params  # gathered from the devices for use
+
+
+ALONE = Placement()
 
 
 class TrainState(struct.PyTreeNode):
@@ -84,24 +98,36 @@ def batch_loss(model: ModelConfig, params: dict, batch: jax.Array, dropout_key: 
 
 
 def train_step(
-    model: ModelConfig, config: TrainConfig, state: TrainState, batch: jax.Array, dropout_key: jax.Array | None
+    model: ModelConfig,
+    config: TrainConfig,
+    state: TrainState,
+    batch: jax.Array,
+    dropout_key: jax.Array | None,
+    place: Placement = ALONE,
 ) -> tuple[TrainState, jax.Array]:
     """One step of AdamW on a batch of windows, int32 [B, T + 1]; returns the batch's loss as well."""
-    loss, grads = jax.value_and_grad(lambda p: batch_loss(model, p, batch, dropout_key))(state.params)
+    batch = place.batch(batch)
+    loss, grads = jax.value_and_grad(lambda p: batch_loss(model, place.params(p), batch, dropout_key))(state.params)
     updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return state.replace(params=params, opt_state=opt_state, step=state.step + 1), loss
 
 
 def evaluate(
-    model: ModelConfig, config: TrainConfig, params: dict, data: TrainData, eval_key: jax.Array, split: str
+    model: ModelConfig,
+    config: TrainConfig,
+    params: dict,
+    data: TrainData,
+    eval_key: jax.Array,
+    split: str,
+    place: Placement = ALONE,
 ) -> jax.Array:
     """Mean loss on eval_batches batches; the same windows at every evaluation of a generation."""
     shape_BT = (config.batch_size, model.context_length)
 
     def one(i: jax.Array) -> jax.Array:
         batch = windows(data, jax.random.fold_in(eval_key, i), shape_BT, split, config.windows == "aligned")
-        return batch_loss(model, params, batch, None)
+        return batch_loss(model, params, place.batch(batch), None)
 
     return jax.lax.map(one, jnp.arange(config.eval_batches)).mean()
 
@@ -113,6 +139,7 @@ def train_chunk(
     data: TrainData,
     seed: jax.Array,
     generation: jax.Array,
+    place: Placement = ALONE,
 ) -> TrainState:
     """Up to eval_interval steps, then an evaluation that may name new best parameters.
 
@@ -129,7 +156,7 @@ def train_chunk(
         step_key = jax.random.fold_in(batch_key, state.step)
         batch = windows(data, step_key, shape_BT, "train", config.windows == "aligned")
         drop = jax.random.fold_in(dropout_key, state.step) if model.dropout else None
-        state, loss = train_step(model, config, state, batch, drop)
+        state, loss = train_step(model, config, state, batch, drop, place)
         return state.replace(finite=jnp.isfinite(loss)), total + loss
 
     def unfinished(carry: tuple[TrainState, jax.Array]) -> jax.Array:
@@ -139,8 +166,9 @@ def train_chunk(
     state, total = jax.lax.while_loop(unfinished, step, (state, jnp.float32(0)))
     state = state.replace(loss=total / jnp.maximum(state.step - before, 1))
 
-    train_loss = evaluate(model, config, state.params, data, eval_key, "train")
-    validation_loss = evaluate(model, config, state.params, data, eval_key, "validation")
+    params = place.params(state.params)
+    train_loss = evaluate(model, config, params, data, eval_key, "train", place)
+    validation_loss = evaluate(model, config, params, data, eval_key, "validation", place)
     state = state.replace(finite=state.finite & jnp.isfinite(train_loss) & jnp.isfinite(validation_loss))
     better = state.finite & (validation_loss < state.validation_loss)
 

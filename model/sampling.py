@@ -9,7 +9,7 @@ Sample i is a function of the parameters, the key and i, up to rounding: neither
 Axes: N samples, B rows, T context length, V vocabulary.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -50,10 +50,16 @@ def rows(config: SampleConfig, num_samples: int) -> int:
     return min(config.batch_size or automatic, num_samples)
 
 
-def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Callable[[dict, jax.Array], jax.Array]:
-    """Returns sample(params, key) -> uint8 ids_NT: what follows an `<eos>`, filled with `<eos>` from its end on.
+class Sample(Protocol):
+    """Writes the samples `first`, `first` + 1, … of a key."""
 
-    A sample that does not end is cut at context_length symbols.
+    def __call__(self, params: dict, key: jax.Array, first: jax.Array | int = 0) -> jax.Array: ...
+
+
+def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Sample:
+    """Returns sample(params, key, first=0) -> uint8 ids_NT.
+
+    A sample is what follows an `<eos>`, filled with `<eos>` from its end on, or cut at context_length symbols.
     """
     N, T, B = num_samples, model.context_length, rows(config, num_samples)
 
@@ -91,8 +97,8 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Calla
         start = (ids_NT, done_N, first_B, jnp.full(B, EOS, jnp.int32), jnp.int32(B), cache)
         return jax.lax.while_loop(unfinished, write, start)[:2]
 
-    def sample(params: dict, key: jax.Array) -> jax.Array:
-        key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(N))
+    def sample(params: dict, key: jax.Array, first: jax.Array | int = 0) -> jax.Array:
+        key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(N))
         ids_NT, done_N = jnp.zeros((N, T), jnp.uint8), jnp.zeros(N, bool)
         for places in sorted({min(SHORT, T), T}):
             ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, places)

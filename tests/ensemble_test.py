@@ -7,7 +7,7 @@ import pytest
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.cycles import initial_training_set
 from loop.data import lay_out
-from loop.ensemble import Ensemble
+from loop.ensemble import Ensemble, members_at_once
 from loop.generation import capacity
 from model.config import SampleConfig
 from model.streams import Purpose, generator
@@ -40,7 +40,7 @@ def train(seeds, members="map", chunks=2, active=None, generation=0):
     return ensemble, state
 
 
-@pytest.mark.parametrize("members", ["map", "vmap"])
+@pytest.mark.parametrize("members", ["map", "vmap", "2"])
 def test_a_member_equals_its_solo_run(members):
     assert len(jax.devices()) == 2
     ensemble, state = train(SEEDS, members)
@@ -97,6 +97,26 @@ def test_rows_are_distinct_and_spread_over_devices(n):
     ensemble = Ensemble(CONFIG, range(n))
     assert len(set(ensemble.rows.tolist())) == n
     assert ensemble.get(ensemble.seeds).tolist() == list(range(n))
-    per_device = ensemble.num_rows // ensemble.mesh.size
-    busy = np.bincount(ensemble.rows // per_device)
+    per_slot = ensemble.num_rows // ensemble.mesh.shape["run"]
+    busy = np.bincount(ensemble.rows // per_slot)
     assert busy.max() - busy.min() <= 1
+
+
+@pytest.mark.parametrize(("members", "at_once"), [("map", 1), ("vmap", 10), ("3", 3), ("4", 4), ("9", 5), ("99", 10)])
+def test_members_are_taken_in_equal_groups(members, at_once):
+    assert members_at_once(members, CONFIG, 10) == at_once
+
+
+@pytest.mark.parametrize("members", ["0", "-1", "all", ""])
+def test_other_members_are_refused(members):
+    with pytest.raises(ValueError, match=r"members = .*: allowed are auto, map, vmap, and integers from 1"):
+        members_at_once(members, CONFIG, 10)
+
+
+def test_a_snapshot_restores_the_state():
+    ensemble, state = train(SEEDS, active=[True, False, True])
+    snapshot = ensemble.snapshot(state, [0, 2])
+    again = Ensemble(CONFIG, SEEDS, "vmap").restore([snapshot.get(i) for i in range(3)])
+    for a, b in zip(jax.tree.leaves(ensemble.get(again)), jax.tree.leaves(ensemble.get(state)), strict=True):
+        np.testing.assert_array_equal(a[[0, 2]], b[[0, 2]])
+    assert ensemble.get(ensemble.is_active(again)).tolist() == ensemble.get(ensemble.is_active(state)).tolist()
