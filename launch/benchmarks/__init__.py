@@ -1,0 +1,1 @@
+"""The benchmark's suites: ours beside what people would use instead."""

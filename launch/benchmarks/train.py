@@ -1,0 +1,108 @@
+"""Suite `train`: steps of one model from scratch, ours and GPT-2 in PyTorch. Tokens per second."""
+
+import functools
+import time
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from launch.benchmarks import gpt2
+from launch.benchmarks.case import Contender, Row, compare
+from launch.benchmarks.machine import matmul_flops
+from launch.benchmarks.sizes import Options, Size
+from launch.flops import train_flops
+from logic.examples import Examples
+from loop.config import TrainConfig
+from loop.data import TrainData, lay_out, windows
+from loop.train import TrainState, init_state, train_step
+from model.config import ModelConfig
+
+_EXAMPLES = 2_000
+
+
+def training_data(size: Size) -> TrainData:
+    """Real expressions, laid out as the product does."""
+    grammar, rng = size.language, np.random.default_rng(0)
+    examples = Examples.drawn(grammar.sample(_EXAMPLES, rng), 0)
+    return lay_out(examples, rng, 0.1, (_EXAMPLES * (grammar.max_length + 1), _EXAMPLES))
+
+
+class Ours:
+    """The product's training step, many of them as one program with a donated state."""
+
+    def __init__(self, model: ModelConfig, config: TrainConfig, data: TrainData):
+        shape_BT = (config.batch_size, model.context_length)
+
+        def step(data: TrainData, state: TrainState) -> TrainState:
+            batch = windows(data, jax.random.fold_in(jax.random.key(1), state.step), shape_BT, "train", False)
+            drop = jax.random.fold_in(jax.random.key(2), state.step) if model.dropout else None
+            return train_step(model, config, state, batch, drop)[0]
+
+        @functools.partial(jax.jit, donate_argnums=0)
+        def many(state: TrainState, data: TrainData, steps: jax.Array) -> TrainState:
+            return jax.lax.fori_loop(0, steps, lambda _, s: step(data, s), state)
+
+        self.many = many
+        self.data = jax.tree.map(jnp.asarray, data)
+        self.state = jax.jit(lambda: init_state(model, config, jnp.uint32(0), jnp.int32(0)))()
+
+    def run(self, steps: int) -> float:
+        """Takes steps; returns seconds."""
+        start = time.perf_counter()
+        self.state = jax.block_until_ready(self.many(self.state, self.data, jnp.int32(steps)))
+        return time.perf_counter() - start
+
+
+class Peer:
+    """GPT-2 on the same windows."""
+
+    def __init__(self, model: ModelConfig, config: TrainConfig, data: TrainData, options: Options, compiled: bool):
+        self.trainer = gpt2.Trainer(model, config, options, compiled)
+        self.stream = np.asarray(data.stream_C)[: int(data.train_symbols)]
+        self.rng = np.random.default_rng(0)
+        self.shape = (config.batch_size, model.context_length + 1)
+
+    def run(self, steps: int) -> float:
+        """Takes steps; returns seconds."""
+        start = time.perf_counter()
+        for _ in range(steps):
+            self.trainer.step(gpt2.draw_windows(self.stream, self.rng, *self.shape))
+        self.trainer.wait()
+        return time.perf_counter() - start
+
+
+def suite(size: Size, options: Options) -> Iterator[Row]:
+    """GPT-2 eagerly, then through torch.compile."""
+    model = size.model(options.dtype, options.dropout)
+    config = TrainConfig(batch_size=size.batch_size)
+    data = training_data(size)
+    peak = matmul_flops(options.dtype)
+    ours = Ours(model, config, data)
+    ours.run(1)
+    steps = max(1, round(options.min_seconds / ours.run(1)))
+    tokens = steps * config.batch_size * model.context_length
+
+    for case, compiled in (("eager", False), ("compile", True)):
+
+        def peer(compiled: bool = compiled) -> Contender:
+            contender = Peer(model, config, data, options, compiled)
+            gpt2.attempt(lambda: contender.run(1))
+            return Contender(lambda: contender.run(steps), tokens)
+
+        name = f"{gpt2.NAME}, PyTorch {'torch.compile' if compiled else 'eager'}"
+        yield compare(
+            "train",
+            case,
+            size.name,
+            "tokens/s",
+            Contender(lambda: ours.run(steps), tokens),
+            name,
+            peer,
+            options.repeats,
+            train_flops(model),
+            peak,
+            steps=steps,
+            dropout=options.dropout,
+        )
