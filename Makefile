@@ -29,6 +29,6 @@ $(BIN)/python:
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-.venv/installed-test: requirements-test.txt .venv/installed
+.venv/installed-test: requirements-test.txt requirements-slurm.txt .venv/installed
 	$(INSTALL) -r requirements-test.txt
 	touch $@

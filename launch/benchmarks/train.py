@@ -81,7 +81,7 @@ def suite(size: Size, options: Options) -> Iterator[Row]:
     peak = matmul_flops(options.dtype)
     ours = Ours(model, config, data)
     ours.run(1)
-    steps = max(1, round(options.min_seconds / ours.run(1)))
+    steps = max(size.train_steps, round(options.min_seconds / ours.run(1)))
     tokens = steps * config.batch_size * model.context_length
 
     for case, compiled in (("eager", False), ("compile", True)):
