@@ -2,10 +2,10 @@
 
     python -m launch.benchmarks.scaling --devices=1,2,4,8 --cells_per_device=2
 
-Virtual CPU devices, as many as asked for, each number in a process of its own; on a machine with an accelerator, its
-own devices, the first so many. A measurement is `Ensemble.train_chunk` on all cells. Prints one JSON object per number
-of devices; `cells_per_second` counts cells that take `steps` steps and an evaluation. Virtual devices beyond the cores
-cannot be faster, but `cpu_seconds_per_cell`, the time that the cores worked, shows what more devices cost.
+Virtual CPU devices, as many as asked for, each number in a process of its own. A measurement is `Ensemble.train_chunk`
+on all cells. Prints one JSON object per number of devices; `cells_per_second` counts cells that take `steps` steps and
+an evaluation. Virtual devices beyond the cores cannot be faster, but `cpu_seconds_per_cell`, the time that the cores
+worked, shows what more devices cost.
 """
 
 import concurrent.futures
@@ -32,14 +32,12 @@ def measure(devices: int, cells_per_device: int, size: Size, steps: int, repeats
     """Trains cells on so many devices; to be called in a fresh process, where CPU devices can still be chosen."""
     import jax
 
+    jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
     from launch.benchmarks.ensemble import Members
     from logic.grammar import Grammar
     from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 
-    if jax.device_count() < devices:
-        raise command.UsageError(f"--devices={devices}: this machine has {jax.device_count()}")
-    jax.config.update("jax_default_device", None)
     config = Config(
         language=Grammar(1, 2),
         model=size.model(),

@@ -1,0 +1,288 @@
+"""Says what a sweep will take, before it runs: parameters, operations, memory, hours, disk, and the mesh of devices.
+
+    python -m launch.plan --config=launch/presets/paper.py                                        on this machine
+    python -m launch.plan --config=launch/presets/paper.py --device=h200 --num_devices=8 --config.model.dtype=bfloat16
+
+Beside every speed stands whether it was measured, assumed, or given by --efficiency. Nothing is run, but a matrix
+product of a second where the plan is for this machine's CPU. docs/scaling.md tells what is counted, and how well it
+agrees with what happens.
+"""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import devices
+from launch.configuration import resolve, settings
+from launch.estimates import cell_bytes, disk, host_memory, seconds, work
+from logic import command
+from logic.command import UsageError
+from loop.config import Config
+from loop.memory import FILLED, bytes_on_device, groups, members_that_fit, num_params
+from loop.shares import split
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
+_DEVICE = flags.DEFINE_string(
+    "device", "", f"what it would run on: {', '.join(devices.DEVICES)}; empty: what this machine has"
+)
+_NUM_DEVICES = flags.DEFINE_integer("num_devices", 0, "how many of them; 0: one, or all that are here", lower_bound=0)
+_EFFICIENCY = flags.DEFINE_float(
+    "efficiency", 0.0, "share of the peak that training and sampling reach; 0: measured, or else assumed", lower_bound=0
+)
+_MEMBERS = flags.DEFINE_string(
+    "members", "auto", "how a device takes its cells: map (one by one), vmap (all at once), or so many at once"
+)
+_MESH = flags.DEFINE_string("mesh", "auto", "devices along run and data: auto, or RUNxDATA such as 4x2")
+_KEEP = flags.DEFINE_string("keep", "all", "checkpoints of past generations: all, last, or every:K")
+_HOSTS = flags.DEFINE_integer("hosts", 1, "machines that these are spread over; each measures its cells", lower_bound=1)
+_HOST_CORES = flags.DEFINE_integer(
+    "host_cores", 16, "cores of a host that measure beside accelerators (on a CPU: the devices)", lower_bound=1
+)
+_SHARES = flags.DEFINE_integer(
+    "shares",
+    1,
+    "plan one of so many shares of the cells, which run one after another: launch.main --share",
+    lower_bound=1,
+)
+_JSON = flags.DEFINE_boolean("json", False, "print one JSON object per setting, in bytes and seconds, instead of text")
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What a plan is for."""
+
+    device: devices.Device
+    num_devices: int
+    efficiency: float | None  # given by the user
+    members: str = "auto"
+    mesh: str = "auto"
+    keep: str = "all"
+    hosts: int = 1
+    host_cores: int = 16  # of one host
+
+
+def mesh_of(cells: int, machine: Machine, config: Config) -> tuple[int, int]:
+    """(run, data), as the ensemble would lay out so many cells. Raises ValueError for a mesh that is not possible."""
+    from loop.mesh import parse_mesh  # imports JAX
+
+    return parse_mesh(machine.mesh, cells, machine.num_devices, config.train.batch_size)
+
+
+def at_once(machine: Machine, config: Config, cells: int, data: int) -> int:
+    """Cells that a device takes side by side, of the `cells` that it has; 0 if not even one fits."""
+    device, members = machine.device, machine.members
+    if members == "auto" and device.accelerator:
+        return members_that_fit(config, int(device.memory), cells, data)
+    if members == "vmap":
+        return cells
+    return min(1 if members in ("auto", "map") else int(members), cells)
+
+
+def shares_that_fit(machine: Machine, config: Config) -> int | None:
+    """The least number of equal shares of all cells that fit one at a time; None if a single cell does not."""
+    cells = len(config.all_cells())
+    for shares in range(1, cells + 1):
+        part = -(-cells // shares)
+        run, data = mesh_of(part, machine, config)
+        cell, per_device = cell_bytes(config, machine.device, data), -(-part // run)
+        together = at_once(machine, config, per_device, data)
+        if together and bytes_on_device(cell, per_device, together) <= FILLED * machine.device.memory:
+            return shares
+    return None
+
+
+def plan(config: Config, machine: Machine) -> dict[str, Any]:
+    """The plan of one setting: numbers in bytes, seconds and operations, under the names of the JSON output."""
+    device, cells = machine.device, len(config.cells())
+    mesh = run, data = mesh_of(cells, machine, config)
+    per_device = -(-cells // run)
+    cell, todo = cell_bytes(config, device, data), work(config, device.accelerator)
+    together = at_once(machine, config, per_device, data)
+    shares = {
+        suite: devices.share_of_peak(device, suite, config.model, machine.efficiency) for suite in ("train", "sample")
+    }
+    host_cores = machine.host_cores if device.accelerator else machine.num_devices
+    needed = bytes_on_device(cell, per_device, together or 1)
+    took = seconds(config, device, mesh, together or 1, shares, host_cores, machine.hosts)
+    generations = config.loop.generations
+    space = disk(config, machine.keep)
+    return {
+        "cells": cells,
+        "generations": generations,
+        "parameters": num_params(config.model),
+        "tokens": cells * generations * todo.train_tokens,
+        "flops": {
+            "train": cells * generations * todo.train_flops,
+            "evaluation": cells * generations * todo.evaluation_flops,
+            "sample": cells * generations * todo.sample_flops,
+        },
+        "device": {
+            "name": device.name,
+            "count": machine.num_devices,
+            "peak_flops": device.peak(config.model.dtype),
+            "memory": device.memory,
+            "source": device.source,
+        },
+        "mesh": {"run": run, "data": data, "unused": machine.num_devices - run * data},
+        "members": {
+            "per_device": per_device,
+            "at_once": together,
+            "groups": groups(per_device, together or 1)[0],
+            # Side by side in memory, if a device had no other cells.
+            "most_at_once": members_that_fit(config, int(device.memory), None, data, device.accelerator),
+        },
+        "memory_of_a_cell": {**dataclasses.asdict(cell), "state": cell.state, "working": cell.working},
+        "memory_of_a_device": {
+            "needed": needed,
+            "fits": needed <= FILLED * device.memory and together > 0,
+            "fits_in_shares": shares_that_fit(machine, config),
+        },
+        "share_of_peak": {suite: dataclasses.asdict(share) for suite, share in shares.items()},
+        "seconds_per_generation": {
+            "train": took.train,
+            "sample": took.sample,
+            "host": took.host,
+            "hosts": machine.hosts,
+            "host_cores": host_cores,
+            "total": took.total,
+        },
+        "seconds": generations * took.total,
+        "device_seconds": generations * took.total * machine.num_devices,
+        "disk": {**dataclasses.asdict(space), "keep": machine.keep},
+        "host_memory": host_memory(config, machine.hosts),
+    }
+
+
+def of_shares(config: Config, count: int) -> Config:
+    """The configuration of the largest of so many shares. Raises ValueError if there are fewer cells."""
+    if count == 1:
+        return config
+    if count > len(config.cells()):
+        raise ValueError(f"--shares={count}: allowed are at most {len(config.cells())}, the number of cells")
+    sizes = [len(part) for part in split(config.cells(), count)]
+    share = (sizes.index(max(sizes)), count)
+    return dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, share=share))
+
+
+def text(p: dict[str, Any]) -> str:
+    """The plan for people."""
+    mesh, members, cell, device, took = (
+        p[k] for k in ("mesh", "members", "memory_of_a_cell", "device", "seconds_per_generation")
+    )
+    train, sample, space = p["share_of_peak"]["train"], p["share_of_peak"]["sample"], p["disk"]
+    fits = ""
+    if not p["memory_of_a_device"]["fits"]:
+        shares = p["memory_of_a_device"]["fits_in_shares"]
+        remedy = (
+            f"--shares={shares} does"
+            if shares
+            else "not a single cell does: let devices share it (--mesh), or lower train.batch_size"
+        )
+        fits = f": DOES NOT FIT into {FILLED:.0%} of it; {remedy}"
+    groups_of = f" in {members['groups']} groups" if members["groups"] > 1 else ""
+    unused = f", {mesh['unused']} devices unused" if mesh["unused"] else ""
+    bandwidth = f"; at most {devices.ASSUMED_BANDWIDTH_SHARE:.0%} of the memory's bandwidth, assumed"
+    bandwidth = bandwidth if device["name"] != "cpu" else ""
+    hidden = " (beside the devices)" if device["name"] != "cpu" else ""
+    rows = {
+        "sweep": f"{p['cells']:,} cells, {p['generations']} generations",
+        "parameters": f"{p['parameters']:,} per model",
+        "tokens": f"{_count(p['tokens'])} read in training",
+        "operations": ", ".join(f"{_count(v)} {k}" for k, v in p["flops"].items()),
+        "": "",
+        "devices": f"{device['count']} x {device['name']}: {_count(device['peak_flops'])} operations/s, "
+        f"{_bytes(device['memory'])} each ({device['source']})",
+        "mesh": f"run {mesh['run']} x data {mesh['data']}{unused}",
+        "cells on a device": f"{members['per_device']}, {members['at_once']} at once{groups_of}; "
+        f"memory for {members['most_at_once']} at once without others",
+        "memory of a device": f"{_bytes(p['memory_of_a_device']['needed'])} of {_bytes(device['memory'])}{fits}",
+        "  state of a cell": f"{_bytes(cell['state'])}: parameters {_bytes(cell['params'])}, moments "
+        f"{_bytes(cell['moments'])}, best {_bytes(cell['best'])}; training set {_bytes(cell['data'])}",
+        "  while worked on": f"{_bytes(cell['working'])}, the largest of training (gradients "
+        f"{_bytes(cell['gradients'])}, activations {_bytes(cell['activations'])}), sampling "
+        f"{_bytes(cell['sampler'])}, judging {_bytes(cell['likelihood'])}",
+        " ": "",
+        "share of peak": f"training {train['value']:.0%}, {train['source']}",
+        "  in sampling": f"{sample['value']:.0%}, {sample['source']}{bandwidth}",
+        "a generation": f"{_time(took['total'])}: training {_time(took['train'])}, sampling {_time(took['sample'])}, "
+        f"measuring on {took['hosts']} x {took['host_cores']} cores {_time(took['host'])}{hidden}",
+        "the sweep": f"{_time(p['seconds'])}, {p['device_seconds'] / 3600:,.1f} device hours; compilation not counted",
+        "  ": "",
+        "disk": f"{_bytes(space['samples'] + space['checkpoints'] + space['state'])} at most",
+        "  samples": _bytes(space["samples"]),
+        "  checkpoints": f"{_bytes(space['checkpoints'])} with --keep={space['keep']}, "
+        f"{_bytes(space['checkpoint'])} a generation",
+        "  states": f"{_bytes(space['state'])} while it runs: within a generation",
+        "host memory": f"{_bytes(p['host_memory'])} for parameters, on each host",
+    }
+    return "\n".join(f"{name:<20}{value}".rstrip() for name, value in rows.items())
+
+
+def _count(value: float) -> str:
+    """Three digits and a power of ten that is a multiple of three, in words."""
+    for unit, size in (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}"
+
+
+def _bytes(value: float) -> str:
+    return f"{_count(value)}B" if value >= 1e3 else f"{value:.0f} B"
+
+
+def _time(value: float) -> str:
+    if value >= 2 * 86_400:
+        return f"{value / 86_400:,.3g} days"
+    if value >= 2 * 3_600:
+        return f"{value / 3_600:.3g} h"
+    return f"{value / 60:.3g} min" if value >= 120 else f"{value:.3g} s"
+
+
+def main(argv: list[str]) -> None:
+    """Prints the plan of what the flags describe, once per combination of `sweep.axes`."""
+    if len(argv) > 1:
+        raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+    if _CONFIG.value is None:
+        raise UsageError("--config is missing: name a preset, such as --config=launch/presets/paper.py")
+    if not 0 <= _EFFICIENCY.value <= 1:
+        raise UsageError(f"--efficiency={_EFFICIENCY.value}: allowed are shares above 0 and up to 1; 0: no share given")
+    if not re.fullmatch(r"auto|map|vmap|0*[1-9]\d*", _MEMBERS.value):
+        raise UsageError(f"--members={_MEMBERS.value}: allowed are auto, map, vmap, and integers from 1")
+    if not re.fullmatch(r"all|last|every:0*[1-9]\d*", _KEEP.value):
+        raise UsageError(f"--keep={_KEEP.value}: allowed are all, last, and every:K with an integer K from 1")
+    if _DEVICE.value:
+        devices.named(_DEVICE.value)
+    with command.usage_errors():
+        resolve(_CONFIG.value)
+        parts = settings(_CONFIG.value)
+    device, count = (devices.named(_DEVICE.value), 1) if _DEVICE.value else devices.present()
+    machine = Machine(
+        device,
+        _NUM_DEVICES.value or count,
+        _EFFICIENCY.value or None,
+        _MEMBERS.value,
+        _MESH.value,
+        _KEEP.value,
+        _HOSTS.value,
+        _HOST_CORES.value,
+    )
+    with command.usage_errors():
+        plans = {label: plan(of_shares(config, _SHARES.value), machine) for label, config in parts.items()}
+    for label, p in plans.items():
+        if _JSON.value:
+            print(json.dumps({**({"setting": label} if label else {}), **p}))
+        else:
+            print(f"\n{label}\n" if label else "", end="")
+            print(text(p))
+    if not _JSON.value and (_SHARES.value > 1 or len(plans) > 1):
+        total = _SHARES.value * sum(p["seconds"] for p in plans.values())
+        settings_of = f"{len(plans)} settings in " if len(plans) > 1 else ""
+        print(f"\nall: {settings_of}{_SHARES.value} shares, one after another: {_time(total)}")
+
+
+if __name__ == "__main__":
+    command.run(main)
