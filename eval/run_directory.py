@@ -38,7 +38,7 @@ from logic.command import UsageError
 if TYPE_CHECKING:
     from logic.dataset import Samples
 
-__all__ = ["Damaged", "Generation", "RunDirectory", "differing_fields", "setting_label"]
+__all__ = ["Damaged", "Generation", "RunDirectory", "check_keep", "differing_fields", "setting_label"]
 
 Warn = Callable[[str], None]
 NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop goes on from the other
@@ -59,7 +59,7 @@ class RunDirectory:
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
         self._seals = self.path / "checksums"
-        self._writer = Writer()
+        self._writer = Writer("checkpoints")
         self._states = States(self.path / "state", self._seals)
 
     # The one writer.
@@ -96,6 +96,12 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             record = {"config": config, **versions(), "devices": devices}
             write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+
+    def changes(self, devices: str) -> list[str]:
+        """In what the run was begun with other code, packages or devices: last digits may differ from here on."""
+        record = self.config()
+        begun = {name: value for name, value in record.items() if name != "config"}
+        return differing_fields(begun, {**versions(), "devices": devices})
 
     def repair(self, warn: Warn = _to_stderr) -> None:
         """Removes what a killed run left half done, and mends the metrics; needs the lock.
@@ -265,7 +271,10 @@ class RunDirectory:
         return self.has_samples(generation) and self._checkpoint(generation).exists()
 
     def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
-        """Begins to write the checkpoint of a generation; `wait` returns once it is complete."""
+        """Begins to write the checkpoint of a generation; `wait` returns once it is complete.
+
+        Several processes do so together: see eval/orbax_files.py.
+        """
         self._writer.begin(self._checkpoint(generation), {cell.name: to_arrays(g) for cell, g in cells.items()})
 
     def wait(self) -> None:
@@ -289,14 +298,12 @@ class RunDirectory:
         Args:
           keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
         """
+        every = check_keep(keep)
         if keep == "all":
             return
-        every = re.fullmatch(r"every:0*([1-9]\d*)", keep)
-        if keep != "last" and not every:
-            raise ValueError(f"keep = {keep!r}: allowed are all, last, and every:K with an integer K from 1")
         newest = self.checkpoints()[-NEWEST:]
         for t in self._begun_checkpoints():
-            if newest and t < newest[0] and not (every and t % int(every[1]) == 0):
+            if newest and t < newest[0] and not (every and t % every == 0):
                 self._checkpoint(t).remove()
 
     # The state within a generation.
@@ -311,13 +318,23 @@ class RunDirectory:
         """
         self._states.save((generation, step), cells)
 
-    def load_state(self, warn: Warn = _to_stderr) -> tuple[int, int, dict[Cell, dict]] | None:
-        """(generation, step, trees) of the newest complete state; `warn` hears of those that are damaged."""
-        return self._states.load(warn)
+    def load_state(
+        self, warn: Warn = _to_stderr, wanted: Callable[[Cell], bool] = lambda cell: True
+    ) -> tuple[int, int, dict[Cell, dict]] | None:
+        """(generation, step, trees of the wanted cells) of the newest complete state; `warn` hears of damaged ones."""
+        return self._states.load(warn, wanted)
 
     def drop_states(self, before_generation: int) -> None:
         """Removes the states of earlier generations."""
         self._states.drop(before_generation)
+
+
+def check_keep(keep: str) -> int:
+    """K of `every:K`, 0 of `all` and `last`. Raises ValueError for anything else."""
+    every = re.fullmatch(r"every:0*([1-9]\d*)", keep)
+    if keep not in ("all", "last") and not every:
+        raise ValueError(f"keep = {keep}: allowed are all, last, and every:K with an integer K from 1")
+    return int(every[1]) if every else 0
 
 
 def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:

@@ -24,7 +24,7 @@ class States:
 
     directory: Path
     seals: Path
-    writer: Writer = dataclasses.field(default_factory=Writer)
+    writer: Writer = dataclasses.field(default_factory=lambda: Writer("state"))
 
     def save(self, at: At, cells: Mapping[Cell, dict]) -> None:
         """Begins to write a state, once the one before is complete; older ones are removed when it is."""
@@ -32,15 +32,17 @@ class States:
         trees = {cell.name: tree for cell, tree in cells.items()}
         self.writer.begin(self._sealed(at), trees, record, then=self._keep_newest)
 
-    def load(self, warn: Callable[[str], None]) -> tuple[int, int, dict[Cell, dict]] | None:
-        """The newest complete state that is undamaged; `warn` hears why a newer one is not taken."""
+    def load(
+        self, warn: Callable[[str], None], wanted: Callable[[Cell], bool]
+    ) -> tuple[int, int, dict[Cell, dict]] | None:
+        """The newest complete state that is undamaged, of the cells that are wanted; `warn` hears of newer ones."""
         complete = [at for at in self._all() if self._sealed(at).exists()]
         for at in sorted(complete, reverse=True):
             sealed = self._sealed(at)
             try:
                 sealed.check()
                 cells = {name: Cell(**keys) for name, keys in read_record(sealed).items()}
-                return *at, {cell: read_tree(sealed, name) for name, cell in cells.items()}
+                return *at, {cell: read_tree(sealed, name) for name, cell in cells.items() if wanted(cell)}
             except Damaged as error:
                 older = [a for a in complete if a < at]
                 instead = f"that of generation {max(older)[0]}, step {max(older)[1]}," if older else "none"

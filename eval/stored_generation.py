@@ -22,16 +22,9 @@ class Generation:
 
 def to_arrays(generation: Generation) -> dict[str, Any]:
     """The tree that is stored."""
-    train = generation.training_set
     return {
         "params": generation.params,
-        "training_set": {
-            "symbols": np.frombuffer(b"".join(e + bytes([EOS]) for e in train.expressions), np.uint8),
-            "source": train.source,
-            "generation": train.generation,
-            "index": train.index,
-            "root": train.root,
-        },
+        "training_set": examples_to_arrays(generation.training_set),
         "counters": {name: np.array(value) for name, value in generation.counters.items()},
         "held_out_nll": generation.held_out_nll,
     }
@@ -39,11 +32,26 @@ def to_arrays(generation: Generation) -> dict[str, Any]:
 
 def from_arrays(tree: dict[str, Any]) -> Generation:
     """The generation of a stored tree."""
-    train = tree["training_set"]
-    expressions = train["symbols"].tobytes().split(bytes([EOS]))[:-1]
     return Generation(
         params=tree["params"],
-        training_set=Examples(expressions, train["source"], train["generation"], train["index"], train["root"]),
+        training_set=examples_from_arrays(tree["training_set"]),
         counters={name: value.item() for name, value in tree["counters"].items()},
         held_out_nll=tree["held_out_nll"],
     )
+
+
+def examples_to_arrays(examples: Examples) -> dict[str, np.ndarray]:
+    """Examples with their provenance as arrays."""
+    return {
+        "symbols": np.frombuffer(b"".join(e + bytes([EOS]) for e in examples.expressions), np.uint8),
+        "source": examples.source,
+        "generation": examples.generation,
+        "index": examples.index,
+        "root": examples.root,
+    }
+
+
+def examples_from_arrays(arrays: dict[str, np.ndarray]) -> Examples:
+    """The examples of such arrays."""
+    expressions = arrays["symbols"].tobytes().split(bytes([EOS]))[:-1]
+    return Examples(expressions, arrays["source"], arrays["generation"], arrays["index"], arrays["root"])

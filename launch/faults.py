@@ -8,10 +8,11 @@ The exit statuses of all commands; those from 64 are of sysexits.h:
     69   the device or the machine is out of memory
     74   the disk is full, or the run's directory is read-only, unreadable or gone
     75   stopped on request, everything is saved: give the same command again to go on
+    76   another of several processes is gone; 134 where JAX's own runtime notices it first, and aborts
     130  stopped at once by a second Ctrl-C; what was saved before is not lost
     141  the reader of standard output has gone
 
-After 69 and 74 as well, the same command goes on where the run stopped, once there is space or memory.
+After 69, 74 and 76 as well, the same command goes on where the run stopped, once there is space or memory.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from launch.distributed import LOST
 from logic.command import UsageError, printable
 
 OUT_OF_MEMORY, STORAGE, STOPPED = 69, 74, 75
@@ -30,6 +32,7 @@ OUT_OF_MEMORY, STORAGE, STOPPED = 69, 74, 75
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_MISSED = r"gloo \w+ failed|nccl.*(remote|abort)|coordination service|/job:jax_worker|async_\w+_complete barrier"
 _CODES = (*_FULL, *_GONE, *_REFUSED)
 
 
@@ -82,7 +85,7 @@ def _quiet(workdir: Path) -> Callable[[], None]:
 def explain(error: BaseException, workdir: Path) -> tuple[int, str] | None:
     """(exit status, what to tell) of a known fault, None for any other error."""
     for cause in _chain(error):
-        found = _memory(cause) or _storage(cause, workdir)
+        found = _memory(cause) or _lost(cause) or _storage(cause, workdir)
         if found is not None:
             return found
     return None
@@ -106,6 +109,15 @@ def _memory(error: BaseException) -> tuple[int, str] | None:
         f"{where} is out of memory{needed}: give --members=map to take the cells one after another, or lower "
         "train.batch_size, sample.batch_size, the number of cells, or the model's width and num_layers"
     )
+
+
+def _lost(error: BaseException) -> tuple[int, str] | None:
+    """What the devices' collectives (gloo, NCCL) and JAX's coordination service say when they miss a process."""
+    if not isinstance(error, ValueError | RuntimeError | TimeoutError) or not re.search(_MISSED, str(error), re.I):
+        return None
+    named = re.search(r"/task[:/](\d+)", str(error))
+    which = f"process {named[1]}" if named else "another process of this run"
+    return LOST, f"{which} is gone: give the same command again, on any number of processes, to go on"
 
 
 def _storage(error: BaseException, workdir: Path) -> tuple[int, str] | None:

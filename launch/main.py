@@ -21,8 +21,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch.configuration import resolve, settings
+from launch.distributed import processes
 from launch.shares import enter, of_share, parse_share, refuse_shares, unfinished
 from logic import command
+from loop.config import Config
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; made if it does not exist")
@@ -47,6 +49,20 @@ _SAVE_MINUTES = flags.DEFINE_float(
 _KEEP = flags.DEFINE_string(
     "keep", "all", "checkpoints of past generations: all, last (the newest two), or every:K (these and every K-th)"
 )
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed",
+    "auto",
+    ["auto", "on", "off"],
+    "several processes as one program: if a cluster has started several, always, or never",
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "HOST:PORT of process 0, where no cluster tells it; with the next two"
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "how many processes run together", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0", lower_bound=0)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "GPUs repeat to the bit, at some cost in speed (CPUs and TPUs always do)"
+)
 _SHARE = flags.DEFINE_string(
     "share", "", "I/N: run only the I-th (from 0) of N shares of the cells, in a directory of its own in the workdir"
 )
@@ -64,25 +80,42 @@ def main(argv: list[str]) -> None:
         config = resolve(_CONFIG.value)
         parts = settings(_CONFIG.value)
         share = parse_share(_SHARE.value, config) if _SHARE.value else None
+    if _DETERMINISTIC.value:  # read when JAX first sees a device
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    with processes(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value):
+        _run(config, parts, share, _WORKDIR.value)
 
+
+def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None, workdir: str) -> None:
     # Only from here on is anything slow to import, or written.
     import jax
 
     from eval.cell import Cell
     from eval.report import build_report, print_findings
-    from eval.run_directory import RunDirectory
+    from eval.run_directory import RunDirectory, check_keep
     from eval.shares import open_run
     from launch.faults import STOPPED, known_faults
-    from launch.progress import Reporter
+    from launch.progress import Reporter, Silent
     from launch.signals import StopRequests
+    from loop import hosts
+    from loop.ensemble import members_at_once
+    from loop.mesh import parse_mesh
     from loop.run import Control, Stopped, run
 
     jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
     if _COMPILATION_CACHE.value:
         jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
     devices = jax.devices()
-    whole = directory = RunDirectory(_WORKDIR.value)
+    whole = directory = RunDirectory(workdir)
     where = f"{len(devices)} x {devices[0].device_kind}"
+    with command.usage_errors():
+        check_keep(_KEEP.value)
+        for part_config in parts.values():
+            parse_mesh(_MESH.value, len(part_config.cells()), len(devices), part_config.train.batch_size)
+            members_at_once(_MEMBERS.value, part_config, len(part_config.cells()))
+    first = hosts.first()
+    if share and not hosts.alone():
+        raise command.UsageError(f"--share = {_SHARE.value}: a share is run by one process, with --distributed=off")
     if share:
         directory = enter(whole, config, parts, share, where)
         config, parts = of_share(config, share), {label: of_share(part, share) for label, part in parts.items()}
@@ -90,8 +123,8 @@ def main(argv: list[str]) -> None:
         refuse_shares(whole)
     with (
         known_faults(directory.path),
-        directory.lock(),
-        Reporter(directory.log) as reporter,
+        directory.lock() if first else contextlib.nullcontext(),
+        Reporter(directory.log) if first else Silent() as reporter,
         contextlib.ExitStack() as locks,
     ):
         control = Control(
@@ -103,19 +136,26 @@ def main(argv: list[str]) -> None:
             save_seconds=60 * _SAVE_MINUTES.value,
             keep=_KEEP.value,
         )
-        directory.create(dataclasses.asdict(config), where)
-        directory.repair(reporter.say)
+        if first:
+            directory.create(dataclasses.asdict(config), where)
+            directory.repair(reporter.say)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
         for i, (label, part_config) in enumerate(parts.items(), 1):
             part = directory.part(label)
             if label:
                 reporter.say(f"setting {i} of {len(parts)}: {label}")
-                locks.enter_context(part.lock(reporter.say))
-                part.create(dataclasses.asdict(part_config), where)
-                part.repair(reporter.say)
+                if first:
+                    locks.enter_context(part.lock(reporter.say))
+                    part.create(dataclasses.asdict(part_config), where)
+                    part.repair(reporter.say)
+            hosts.barrier("repaired")
+            if not (part.path / "config.json").exists():
+                raise command.UsageError(f"--workdir {part.path} is not where all processes see it")
             done = 1 + max((row["generation"] for row in part.rows()), default=-1)
             if done:
                 reporter.say(f"{part.path} holds {done} complete generations: going on from there")
+                if changes := part.changes(where):
+                    reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
             try:
                 run(part_config, part, control)
             except Stopped:
@@ -128,6 +168,8 @@ def main(argv: list[str]) -> None:
             if not share and all("status" in row for row in part.rows()):
                 reporter.say("no cell finished a generation: there is nothing to report")
                 sys.exit(1)
+        if not first:
+            return
         if missing := unfinished(whole):
             shares = ", ".join(f"{i} ({how})" for i, how in missing.items())
             reporter.say(f"share {_SHARE.value} is finished, others are not: {shares}; the last one makes the report")

@@ -52,6 +52,16 @@ class Reporter:
             self.status.update(line)
 
 
+class Silent(Reporter):
+    """The reporter of a process that is not the first of several: it tells nothing."""
+
+    def __init__(self) -> None:
+        self.status = None
+
+    def say(self, line: str) -> None:
+        pass
+
+
 def _rate(per_second: float) -> str:
     return f"{per_second / 1e6:.1f} M" if per_second >= 1e6 else f"{per_second / 1e3:.0f} k"
 

@@ -114,7 +114,7 @@ def _say(line: str) -> None:
 def _check_flags(config: Config) -> None:
     given, cells = flags.FLAGS, len(config.all_cells())
     for name in ("share", "distributed"):
-        if name in given and given[name].present:
+        if given[name].present:
             raise UsageError(f"--{name} is for launch.main: here --array and --nodes decide it")
     if _ARRAY.value > cells:
         raise UsageError(f"--array = {_ARRAY.value}: allowed are at most {cells}, the number of cells")
@@ -145,7 +145,7 @@ def _tasks_per_node() -> int:
 def _command(workdir: str) -> str:
     """launch.main with the flags that were given to this command; the batch shell fills in the share."""
     several = not _ARRAY.value and _NODES.value * _tasks_per_node() > 1
-    where = [f"--distributed={'on' if several else 'off'}"] if "distributed" in flags.FLAGS else []
+    where = [f"--distributed={'on' if several else 'off'}"]
     if _ARRAY.value:
         where.append(f"--share=$SLURM_ARRAY_TASK_ID/{_ARRAY.value}")
     passed = [f"--workdir={workdir}"]

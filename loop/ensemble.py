@@ -4,17 +4,20 @@ Every array has a leading run axis, laid out over the mesh's `run` (loop/mesh.py
 runs. A device takes its members one after another (`map`), all at once (`vmap`), or so many at once: on CPU a member
 fills a core, so `map` wins; on accelerators as many as fit fill the chip (`members="auto"`). Shapes are the same in all
 generations: each of the programs (start, train, sample, judge) is compiled once.
+
+Of several processes each feeds the cells on its own devices, and brings only these to its host. What all have to know
+alike, such as which cells have steps left, are `facts`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from loop import train
+from loop import hosts, train
 from loop.config import Config
 from loop.cycles import held_out_expressions
 from loop.data import TrainData
@@ -38,11 +41,23 @@ def members_at_once(members: str, config: Config, num_members: int) -> int:
     return -(-num_members // groups)  # equal groups
 
 
+class Facts(NamedTuple):
+    """What decides how training goes on, of every cell, NumPy arrays; the same in all processes."""
+
+    active: np.ndarray  # bool_N: steps are left
+    step: np.ndarray  # int32_N
+    loss: np.ndarray  # float32_N: mean of the last chunk, nats per symbol
+    finite: np.ndarray  # bool_N
+
+
 class Ensemble:
     """Trains and samples the cells of a sweep side by side.
 
     Cell i lives in row `rows[i]` of every array: neighbours go to different devices, so that devices are
     equally busy while only some cells are. Rows that no cell owns are padding and never active.
+
+    `home[i]` is the process of the first device with cell i: it measures the cell. `held`, bool_N, are the cells
+    with a device of this process: it has their training sets.
     """
 
     def __init__(
@@ -55,6 +70,9 @@ class Ensemble:
         self.rows = np.arange(n) % slots * per_slot + np.arange(n) // slots
         self.num_rows = slots * per_slot
         self.mesh = make_mesh(slots, data)
+        self.home = [int(self.mesh.devices[row // per_slot, 0].process_index) for row in self.rows]
+        here = (np.vectorize(lambda d: d.process_index)(self.mesh.devices) == jax.process_index()).any(axis=1)
+        self.held = here[self.rows // per_slot]
         self.sharding = NamedSharding(self.mesh, RUN)
         self.num_samples = config.loop.num_samples
         self.num_held_out = config.loop.num_held_out
@@ -120,26 +138,57 @@ class Ensemble:
         self._shapes = jax.eval_shape(start_all, self.seeds, self._generation(0), self.put(np.zeros(n, bool)))
         state_shardings = jax.tree.map(lambda x: state_sharding(self.mesh, x.shape), self._shapes)
         both = {"run", "data"}
-        self._is_active = jax.jit(lambda state: jax.vmap(lambda s: train.is_active(config.train, s))(state))
+
+        def facts(state: train.TrainState) -> tuple[jax.Array, ...]:
+            active = jax.vmap(lambda s: train.is_active(config.train, s))(state)
+            return active, state.step, state.loss, state.finite
+
+        self._facts = jax.jit(facts, out_shardings=None if hosts.alone() else NamedSharding(self.mesh, WHOLE))
+        self._over_run = jax.jit(lambda x: x, out_shardings=self.sharding)
         self._start = jax.jit(start_all, out_shardings=state_shardings)
         self._chunk = jax.jit(over_runs(chunk, {"run"}), out_shardings=state_shardings, donate_argnums=0)
         self._sample = jax.jit(over_runs(sample, both, PartitionSpec("run", "data")))
         self._nll = jax.jit(over_runs(nll, both, PartitionSpec("run", "data")))
 
     def put(self, per_cell: np.ndarray, sharding: NamedSharding | None = None) -> jax.Array:
-        """Lays an array with one entry per cell out over the devices."""
+        """Lays an array with one entry per cell out over the devices; of other processes' cells any value will do."""
         rows = np.zeros((self.num_rows, *per_cell.shape[1:]), per_cell.dtype)
         rows[self.rows] = per_cell
-        return jax.device_put(rows, sharding or self.sharding)
+        return self._put_rows(rows, sharding)
+
+    def _put_rows(self, rows: np.ndarray, sharding: NamedSharding | None = None) -> jax.Array:
+        if hosts.alone():
+            return jax.device_put(rows, sharding or self.sharding)
+        return jax.make_array_from_callback(rows.shape, sharding or self.sharding, lambda index: rows[index])
 
     def get(self, tree: Any) -> Any:
-        """Brings arrays to the host, one entry per cell again."""
-        return jax.tree.map(lambda x: np.asarray(x)[self.rows], tree)
+        """Brings arrays to the host, one entry per cell again; zeros for cells that are not `held`."""
+        return jax.tree.map(lambda x: self._get_rows(x)[self.rows], tree)
 
-    def put_data(self, data: Sequence[TrainData | None]) -> TrainData:
-        """Lays the cells' training sets out over the devices; a cell that rests has None."""
-        blank = jax.tree.map(np.zeros_like, next(d for d in data if d is not None))
-        return jax.tree.map(lambda *x: self.put(np.stack(x)), *[blank if d is None else d for d in data])
+    def _get_rows(self, x: jax.Array) -> np.ndarray:
+        if x.is_fully_addressable or x.is_fully_replicated:
+            return np.asarray(x)
+        if "data" in jax.tree.leaves(tuple(cast(NamedSharding, x.sharding).spec)):
+            x = self._over_run(x)
+        rows = np.zeros(x.shape, x.dtype)
+        for shard in x.addressable_shards:
+            rows[shard.index] = np.asarray(shard.data)
+        return rows
+
+    def put_data(self, data: Sequence[TrainData | None], like: TrainData | None = None) -> TrainData:
+        """Lays the cells' training sets out over the devices; a cell that rests has None, as has one not `held`.
+
+        `like` gives their shapes, and may be left out if there is any.
+        """
+        some = [(row, d) for row, d in zip(self.rows, data, strict=True) if d is not None]
+
+        def lay(like: np.ndarray, *leaves: np.ndarray) -> jax.Array:
+            rows = np.zeros((self.num_rows, *np.shape(like)), like.dtype)
+            for (row, _), leaf in zip(some, leaves, strict=True):
+                rows[row] = leaf
+            return self._put_rows(rows)
+
+        return jax.tree.map(lay, like or some[0][1], *[d for _, d in some])
 
     def start(self, generation: int, active: np.ndarray) -> train.TrainState:
         """Fresh models for the active cells, bool_N; the others never take a step."""
@@ -149,23 +198,28 @@ class Ensemble:
         """Trains every active cell up to its next evaluation. Consumes `state`."""
         return self._chunk(state, data, self.seeds, self._generation(generation))
 
-    def is_active(self, state: train.TrainState) -> jax.Array:
-        """Which rows have steps left, bool."""
-        return self._is_active(state)
+    def facts(self, state: train.TrainState) -> Facts:
+        """Waits for the state to be there."""
+        return Facts(*self.get(self._facts(state)))
 
-    def snapshot(self, state: train.TrainState, cells: Sequence[int]) -> dict[int, dict[str, np.ndarray]]:
-        """The whole state of these cells, on the host: whatever devices it is taken from, `restore` goes on."""
+    def place(self, tree: Any, cell: int) -> Any:
+        """A cell's NumPy arrays, to be saved: among several processes their home's, as all of them see it."""
+        return tree if hosts.alone() else hosts.place(tree, self.home[cell])
+
+    def snapshot(self, state: train.TrainState, cells: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The whole state of these cells: whatever devices it is taken from, `restore` goes on."""
         leaves = [self.get(leaf) for leaf in jax.tree.leaves(state)]
-        return {i: {f"{n:03d}": np.asarray(leaf[i]) for n, leaf in enumerate(leaves)} for i in cells}
+        return {i: self.place({f"{n:03d}": np.asarray(leaf[i]) for n, leaf in enumerate(leaves)}, i) for i in cells}
 
     def restore(self, snapshots: Sequence[dict[str, np.ndarray] | None]) -> train.TrainState:
-        """The state of a snapshot, one entry per cell; a cell that rests has None."""
-        one = next(s for s in snapshots if s is not None)
-        rest = {name: np.zeros_like(leaf) for name, leaf in one.items()}  # not finite: never active
+        """The state of a snapshot, one entry per cell; a cell that rests has None, as has one not `held`."""
         leaves = []
-        for name in sorted(one):
-            leaf = np.stack([(rest if s is None else s)[name] for s in snapshots])
-            leaves.append(self.put(leaf, state_sharding(self.mesh, (self.num_rows, *leaf.shape[1:]))))
+        for n, like in enumerate(jax.tree.leaves(self._shapes)):
+            rows = np.zeros(like.shape, like.dtype)  # not finite: never active
+            for row, s in zip(self.rows, snapshots, strict=True):
+                if s is not None:
+                    rows[row] = s[f"{n:03d}"]
+            leaves.append(self._put_rows(rows, state_sharding(self.mesh, like.shape)))
         return jax.tree.unflatten(jax.tree.structure(self._shapes), leaves)
 
     def sample(self, params: dict, generation: int, active: np.ndarray) -> np.ndarray:
@@ -178,4 +232,4 @@ class Ensemble:
         return self.get(self._nll(params))[:, : self.num_held_out]
 
     def _generation(self, generation: int) -> jax.Array:
-        return jax.device_put(np.full(self.num_rows, generation, np.int32), self.sharding)
+        return self._put_rows(np.full(self.num_rows, generation, np.int32))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from eval.cell import Cell
@@ -15,16 +16,8 @@ from logic.symbols import unpad
 from loop.config import Config
 from loop.data import TrainData, lay_out
 from loop.ensemble import Ensemble
+from loop.outcome import Outcome, exchange
 from model.streams import Purpose, generator
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What one cell's generation ends with."""
-
-    trained: Generation
-    samples: Examples  # S_t; empty if training failed
-    status: str | None = None  # why the cell ends here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +30,7 @@ class TrainingProgress:
 
 
 class Snapshot(Protocol):
-    """Takes the training state of every cell that works, as arrays on the host, to go on from later."""
+    """Takes the training state of every cell that works, as arrays that can be saved, to go on from later."""
 
     def __call__(self) -> dict[Cell, dict[str, Any]]: ...
 
@@ -55,18 +48,20 @@ def run_generation(
     ensemble: Ensemble,
     cells: list[Cell],
     generation: int,
-    training_sets: Mapping[Cell, Examples],
+    training_sets: Mapping[Cell, Examples | None],
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None = None,
 ) -> dict[Cell, Outcome]:
-    """Trains and samples the cells that have a training set.
+    """Trains and samples the cells that are in `training_sets`. All processes get all outcomes.
 
     Args:
       cells: all that the ensemble has, in its order.
+      training_sets: of the cells that go on; None for those that the ensemble does not hold here.
       between: called after every chunk of steps; what it raises ends the generation.
-      saved: a snapshot of this generation, to go on from.
+      saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here.
     """
-    leader = _leaders(training_sets, generation)
+    home = dict(zip(cells, ensemble.home, strict=True))
+    leader = _leaders({cell: home[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
     tokens_per_step = config.train.batch_size * config.model.context_length
 
@@ -76,16 +71,18 @@ def run_generation(
         state = ensemble.start(generation, active)
     else:
         state = ensemble.restore([saved.get(cell, {}).get("state") for cell in cells])
-        clock -= max(float(tree["seconds"]) for tree in saved.values())
+        clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
         seconds = np.array(time.monotonic() - clock)
         states = ensemble.snapshot(state, np.flatnonzero(active).tolist())
         return {cells[i]: {"state": tree, "seconds": seconds} for i, tree in states.items()}
 
-    while ensemble.get(ensemble.is_active(state)).any():
+    facts = ensemble.facts(state)
+    while facts.active.any():
         state = ensemble.train_chunk(state, data, generation)
-        step, loss = ensemble.get((state.step, state.loss))
+        facts = ensemble.facts(state)
+        step, loss = facts.step, facts.loss
         progress = TrainingProgress(
             int(step[active].min()), float(loss[active].mean()), int(step.sum()) * tokens_per_step
         )
@@ -93,15 +90,19 @@ def run_generation(
     train_seconds = time.monotonic() - clock
 
     clock = time.monotonic()
-    step = ensemble.get(state.step)
-    finite = ensemble.get(state.finite) & active
+    step = facts.step
+    finite = facts.finite & active
     ids = ensemble.sample(state.best_params, generation, finite)
     sample_seconds = time.monotonic() - clock
 
     nll = ensemble.held_out_nll(state.best_params)
     host = ensemble.get(state.replace(opt_state=None, params=None))
+    params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
     outcomes = {}
-    for i in np.flatnonzero(active).tolist():
+    for i in params:
+        train = training_sets[cells[i]]
+        if train is None or home[cells[i]] != jax.process_index():
+            continue
         counters = {
             "train_loss": float(host.train_loss[i]),
             "validation_loss": float(host.validation_loss[i]),
@@ -111,11 +112,10 @@ def run_generation(
             "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
             "train_tokens": int(step[i]) * tokens_per_step,
         }
-        params = _cell_params(host.best_params, i)
         status = None if finite[i] else f"loss not finite at step {step[i]}"
-        train = training_sets[cells[i]]
         samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
-        outcomes[cells[i]] = Outcome(Generation(params, train, counters, nll[i]), samples, status)
+        outcomes[cells[i]] = Outcome(Generation(params[i], train, counters, nll[i]), samples, status)
+    outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return {cell: outcomes[leader[cell]] for cell in training_sets}
 
 
@@ -124,23 +124,26 @@ def _lay_out(
     ensemble: Ensemble,
     cells: list[Cell],
     generation: int,
-    training_sets: Mapping[Cell, Examples],
+    training_sets: Mapping[Cell, Examples | None],
     active: np.ndarray,
 ) -> TrainData:
+    symbols, examples = capacity(config)
+    blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.zeros((), np.int32)] * 4)
     real = config.train.validation == "real"
     return ensemble.put_data(
         [
             lay_out(
-                training_sets[cell],
+                train,
                 generator(cell.seed, generation, Purpose.SHUFFLE),
                 config.train.validation_fraction,
-                capacity(config),
+                (symbols, examples),
                 functools.partial(_real_validation, config, cell, generation) if real else None,
             )
-            if on
+            if on and (train := training_sets[cell]) is not None
             else None
             for cell, on in zip(cells, active, strict=True)
-        ]
+        ],
+        blank,
     )
 
 
@@ -148,12 +151,15 @@ def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> lis
     return config.language.sample(n, generator(cell.seed, generation, Purpose.VALIDATION))
 
 
-def _leaders(training_sets: Mapping[Cell, Examples], generation: int) -> dict[Cell, Cell]:
-    """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything."""
+def _leaders(home: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:
+    """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything.
+
+    `home` is the process of each cell that goes on: leader and followers are of one process.
+    """
     if generation > 0:
-        return {cell: cell for cell in training_sets}
-    first: dict[int, Cell] = {}
-    return {cell: first.setdefault(cell.seed, cell) for cell in training_sets}
+        return {cell: cell for cell in home}
+    first: dict[tuple[int, int], Cell] = {}
+    return {cell: first.setdefault((cell.seed, home[cell]), cell) for cell in home}
 
 
 def _cell_params(params: dict, i: int) -> dict:

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from logic.command import UsageError
+
 
 def choose_mesh(num_cells: int, num_devices: int, batch_size: int) -> tuple[int, int]:
     """(run, data): as many devices along `run` as there are cells; what is left shares them, if the batch divides."""
@@ -30,8 +32,18 @@ def parse_mesh(text: str, num_cells: int, num_devices: int, batch_size: int) -> 
 
 
 def make_mesh(run: int, data: int) -> Mesh:
-    """The first devices, neighbours along `data`, so that what talks to each other is near."""
-    devices = np.array(jax.devices()[: run * data]).reshape(run, data)
+    """The first devices, neighbours along `data`, so that what talks to each other is near.
+
+    Of several processes' devices, those are taken that leave them equally busy. Raises UsageError if one has none.
+    """
+    n, all_devices = jax.process_count(), jax.devices()
+    if jax.local_device_count() * n != len(all_devices):
+        raise UsageError(f"{len(all_devices)} devices, {jax.local_device_count()} here: every process needs as many")
+    slots = np.array(all_devices[: len(all_devices) // data * data]).reshape(-1, data)
+    devices = slots[:run] if n == 1 else slots[np.arange(run) * len(slots) // run]
+    busy = len({device.process_index for device in devices.flat})
+    if busy < n:
+        raise UsageError(f"{n} processes, and a mesh of {run}x{data} devices: start at most {busy}")
     return Mesh(devices, ("run", "data"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
 
 

@@ -5,15 +5,18 @@ one is damaged or was pruned, its training set is made again from older ones.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
+import numpy as np
+
 from eval.cell import Cell
-from eval.run_directory import Damaged, RunDirectory
+from eval.run_directory import Damaged, Generation, RunDirectory
 from logic.examples import Examples
+from loop import hosts
 from loop.config import Config
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
-from loop.generation import Outcome
+from loop.outcome import Outcome
 
 
 @dataclasses.dataclass
@@ -34,18 +37,26 @@ def rebuild(
     config: Config,
     directory: RunDirectory,
     cells: list[Cell],
+    held: Set[Cell],
     rows: list[dict[str, Any]],
     first: int,
     warn: Callable[[str], None],
-) -> tuple[int, dict[Cell, Loop]]:
-    """(t, the loops that go on, with D_t): t is `first`, or the earliest generation whose samples are damaged."""
+) -> tuple[int, dict[Cell, Loop | None]]:
+    """(t, the loops that go on, with D_t): t is `first`, or the earliest generation whose samples are damaged.
+
+    A cell that is not `held` by this process has None.
+    """
     while True:
         ended = {Cell.of(r) for r in rows if "status" in r and r["generation"] < first}
-        loops, damaged = {}, first
+        loops: dict[Cell, Loop | None] = {}
+        damaged = first
         for cell in cells:
             if cell not in ended:
-                loops[cell], reached = _rebuild_cell(config, directory, cell, first, warn)
-                damaged = min(damaged, reached)
+                loops[cell] = None
+                if cell in held:
+                    loops[cell], reached = _rebuild_cell(config, directory, cell, first, warn)
+                    damaged = min(damaged, reached)
+        damaged = min(int(reached) for reached in hosts.gather(str(damaged).encode()))
         if damaged == first:
             return first, loops
         first = damaged
@@ -85,17 +96,42 @@ def _newest_checkpoint(
 
 
 def reload(
-    config: Config, directory: RunDirectory, loops: Mapping[Cell, Loop], generation: int
+    config: Config,
+    directory: RunDirectory,
+    loops: Mapping[Cell, Loop | None],
+    generation: int,
+    warn: Callable[[str], None],
 ) -> dict[Cell, Outcome] | None:
-    """A generation that was written but not measured; None if any of it is missing or damaged."""
-    if not directory.stored(generation):
-        return None
+    """A generation that was written but not measured; None if any of it is missing or damaged.
+
+    A cell that this process does not hold has an outcome without content.
+    """
+    outcomes: dict[Cell, Outcome] | None = None
+    if directory.stored(generation):
+        outcomes = _read_outcomes(config, directory, loops, generation, warn)
+    return outcomes if all(hosts.gather(b"" if outcomes is None else b"complete")) else None
+
+
+def _read_outcomes(
+    config: Config,
+    directory: RunDirectory,
+    loops: Mapping[Cell, Loop | None],
+    generation: int,
+    warn: Callable[[str], None],
+) -> dict[Cell, Outcome] | None:
+    nothing = Examples.drawn([], generation)
     outcomes = {}
     for cell, loop in loops.items():
+        if loop is None:
+            outcomes[cell] = Outcome(Generation({}, nothing, {}, np.zeros(0, np.float32)), nothing)
+            continue
         try:
             trained = directory.load(cell, generation)
             written = directory.read_samples(cell, generation).expressions
-        except (Damaged, KeyError):
+        except KeyError:
+            return None
+        except Damaged as error:
+            warn(f"{error}; generation {generation} is computed again")
             return None
         samples = Examples.written(written, generation, loop.training_set)
         outcomes[cell] = Outcome(trained, samples)

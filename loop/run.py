@@ -1,9 +1,16 @@
-"""The experiment: all generations of all cells, from an empty directory or from where a run stopped."""
+"""The experiment: all generations of all cells, from an empty directory or from where a run stopped.
 
+Several processes run it together. Each trains, samples and measures the cells on its own devices; the first one writes.
+"""
+
+import contextlib
 import dataclasses
+import json
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 
@@ -13,11 +20,13 @@ from eval.measures import COLUMNS, Row, measure_change, measure_model, measure_s
 from eval.run_directory import RunDirectory
 from logic.dataset import Samples
 from logic.verifier import verify
+from loop import hosts
 from loop.config import Config
 from loop.cycles import held_out_expressions
 from loop.ensemble import Ensemble
-from loop.generation import Outcome, Snapshot, TrainingProgress, run_generation
+from loop.generation import Snapshot, TrainingProgress, run_generation
 from loop.mesh import parse_mesh
+from loop.outcome import Outcome
 from loop.resume import Loop, rebuild, reload
 from model.streams import Purpose, generator
 
@@ -33,6 +42,9 @@ class Progress:
     loss: float  # nats per symbol, mean over cells
     tokens_per_second: float  # all cells together
     seconds_left: float  # of the whole sweep
+
+
+Measured = tuple[list[Row], list[dict[str, Any]]]  # rows and anatomies of a generation
 
 
 class Stopped(Exception):  # noqa: N818 (no error: it was asked for)
@@ -62,38 +74,59 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     rows = directory.rows()
     first = 1 + max((row["generation"] for row in rows), default=-1)
     if first == config.loop.generations or _all_ended(rows, cells):
-        directory.drop_states(before_generation=first)  # killed between the last rows and this
-        directory.prune(control.keep)
+        if hosts.first():
+            directory.drop_states(before_generation=first)  # killed between the last rows and this
+            directory.prune(control.keep)
         return
-    first, loops = rebuild(config, directory, cells, rows, first, control.warn)
-    rows = [row for row in rows if row["generation"] < first]
-    measured = reload(config, directory, loops, first)
+    mesh = parse_mesh(control.mesh, len(cells), len(jax.devices()), config.train.batch_size)
+    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members, mesh)
+    held = {cell for cell, here in zip(cells, ensemble.held, strict=True) if here}
+    first, loops = rebuild(config, directory, cells, held, rows, first, control.warn)
+    sweep = _Sweep(config, directory, ensemble, [row for row in rows if row["generation"] < first], control)
+    measured = reload(config, directory, loops, first, control.warn)
     if measured is not None:  # killed after it was written
-        _measure_all(config, directory, first, measured, rows, control)
+        sweep.complete(first, sweep.measure(first, measured))
         loops = _advance(config, loops, first, measured)
         first += 1
     if first == config.loop.generations or not loops:
+        hosts.barrier("run")
         return
-    found = directory.load_state(control.warn)
+    found = directory.load_state(control.warn, held.__contains__)
     saved = found[2] if found is not None and found[0] == first else None
-    mesh = parse_mesh(control.mesh, len(cells), len(jax.devices()), config.train.batch_size)
-    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members, mesh)
-    watch = _Watch(config, directory, first, control)
-    with ThreadPoolExecutor(max_workers=1) as background:
-        commit: Future[None] | None = None
+    hosts.check_equal(found and found[:2], "the saved states in --workdir")
+    watch = _Watch(config, directory, first, control, sweep.stopping)
+    with _background() as background:
+        commit: Future[Measured] | None = None
         for t in range(first, config.loop.generations):
-            training_sets = {cell: loop.training_set for cell, loop in loops.items()}
+            watch.begin()
+            training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
             outcomes = run_generation(config, ensemble, cells, t, training_sets, watch.of(t), saved)
             saved = None
             if commit is not None:
-                commit.result()
-            commit = background.submit(_commit, config, directory, t, outcomes, rows, control)
+                sweep.settle(t - 1, commit.result())
+            commit = background.submit(sweep.commit, t, outcomes)
             loops = _advance(config, loops, t, outcomes)
             if not loops:
                 break
         if commit is not None:
-            commit.result()
+            sweep.settle(t, commit.result())
     directory.wait()
+    hosts.barrier("run")
+
+
+@contextlib.contextmanager
+def _background() -> Iterator[ThreadPoolExecutor]:
+    """A second thread. What it has begun is finished first, whatever happens; unless it waits for a lost process."""
+    background = ThreadPoolExecutor(max_workers=1)
+    wait = hosts.alone()
+    try:
+        yield background
+        wait = True
+    except Stopped:
+        wait = True
+        raise
+    finally:
+        background.shutdown(wait=wait, cancel_futures=True)
 
 
 def _all_ended(rows: list[Row], cells: list[Cell]) -> bool:
@@ -101,60 +134,87 @@ def _all_ended(rows: list[Row], cells: list[Cell]) -> bool:
 
 
 def _advance(
-    config: Config, loops: Mapping[Cell, Loop], generation: int, outcomes: Mapping[Cell, Outcome]
-) -> dict[Cell, Loop]:
+    config: Config, loops: Mapping[Cell, Loop | None], generation: int, outcomes: Mapping[Cell, Outcome]
+) -> dict[Cell, Loop | None]:
     """The loops that go on, each with its next training set."""
     alive = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
     for cell, loop in alive.items():
-        loop.advance(config, cell, generation, outcomes[cell].samples)
+        if loop is not None:
+            loop.advance(config, cell, generation, outcomes[cell].samples)
     return alive
 
 
-def _commit(
-    config: Config,
-    directory: RunDirectory,
-    generation: int,
-    outcomes: dict[Cell, Outcome],
-    rows: list[Row],
-    control: Control,
-) -> None:
-    """Writes a generation, then measures it."""
-    alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
-    if alive:
-        samples = {cell: _verified(config, generation, cell, outcome) for cell, outcome in alive.items()}
-        directory.write_samples(generation, samples)
-        directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
-        directory.wait()
-    _measure_all(config, directory, generation, outcomes, rows, control)
+@dataclasses.dataclass
+class _Sweep:
+    """Writes and measures what the generations end with."""
 
+    config: Config
+    directory: RunDirectory
+    ensemble: Ensemble
+    rows: list[Row]  # of all complete generations
+    control: Control
+    stopping: threading.Event = dataclasses.field(
+        default_factory=threading.Event
+    )  # several processes have agreed on it
 
-def _measure_all(
-    config: Config,
-    directory: RunDirectory,
-    generation: int,
-    outcomes: Mapping[Cell, Outcome],
-    rows: list[Row],
-    control: Control,
-) -> None:
-    """Measures a generation; its rows come last and make it complete."""
-    new, anatomies = [], []
-    for cell, outcome in outcomes.items():
-        if control.stop():
-            raise Stopped  # it is written: the next start measures it
-        row = {**cell.keys, "generation": generation}
-        if outcome.status is None:
-            samples = _verified(config, generation, cell, outcome)
-            new.append({**row, **_measure(config, generation, cell, outcome, samples)})
-            parts = anatomy(outcome.samples, samples.verdicts, outcome.trained.training_set, config.language)
-            anatomies.append({**row, **parts})
-        else:
-            new.append({**row, "status": outcome.status})
-    if anatomies:
-        directory.write_anatomy(generation, anatomies)
-    rows += new
-    directory.write_rows(rows)
-    directory.drop_states(before_generation=generation + 1)
-    directory.prune(control.keep)
+    def commit(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
+        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it."""
+        alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
+        if alive:
+            if hosts.first():
+                samples = {cell: _verified(self.config, generation, cell, outcome) for cell, outcome in alive.items()}
+                self.directory.write_samples(generation, samples)
+            self.directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
+            self.directory.wait()
+        measured = self.measure(generation, outcomes)
+        if hosts.alone():
+            self._write(generation, measured)
+        return measured
+
+    def measure(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
+        """Rows and anatomies of the cells whose home is here."""
+        rows, anatomies = [], []
+        for cell, home in zip(self.config.cells(), self.ensemble.home, strict=True):
+            if cell not in outcomes or home != jax.process_index():
+                continue
+            if self.control.stop() if hosts.alone() else self.stopping.is_set():
+                raise Stopped  # it is written: the next start measures it
+            outcome = outcomes[cell]
+            row = {**cell.keys, "generation": generation}
+            if outcome.status is None:
+                samples = _verified(self.config, generation, cell, outcome)
+                rows.append({**row, **_measure(self.config, generation, cell, outcome, samples)})
+                parts = anatomy(outcome.samples, samples.verdicts, outcome.trained.training_set, self.config.language)
+                anatomies.append({**row, **parts})
+            else:
+                rows.append({**row, "status": outcome.status})
+        return rows, anatomies
+
+    def settle(self, generation: int, measured: Measured) -> None:
+        """Brings what several processes have measured to the one that writes."""
+        if not hosts.alone():
+            self.complete(generation, measured)
+
+    def complete(self, generation: int, measured: Measured) -> None:
+        """Writes what all processes have measured."""
+        everything = [json.loads(part) for part in hosts.gather(json.dumps(measured).encode())]
+        if hosts.first():
+            order = {cell: i for i, cell in enumerate(self.config.cells())}
+            rows, anatomies = (
+                sorted((entry for part in everything for entry in part[kind]), key=lambda entry: order[Cell.of(entry)])
+                for kind in (0, 1)
+            )
+            self._write(generation, (rows, anatomies))
+
+    def _write(self, generation: int, measured: Measured) -> None:
+        """The rows come last and make the generation complete."""
+        rows, anatomies = measured
+        if anatomies:
+            self.directory.write_anatomy(generation, anatomies)
+        self.rows += rows
+        self.directory.write_rows(self.rows)
+        self.directory.drop_states(before_generation=generation + 1)
+        self.directory.prune(self.control.keep)
 
 
 def _verified(config: Config, generation: int, cell: Cell, outcome: Outcome) -> Samples:
@@ -178,10 +238,20 @@ def _measure(config: Config, generation: int, cell: Cell, outcome: Outcome, samp
 class _Watch:
     """What happens between two chunks of steps: progress is told, the state is saved, the run may stop."""
 
-    def __init__(self, config: Config, directory: RunDirectory, first: int, control: Control):
+    def __init__(
+        self, config: Config, directory: RunDirectory, first: int, control: Control, stopping: threading.Event
+    ):
         self.config, self.directory, self.first, self.control = config, directory, first, control
+        self.stopping = stopping
         self.start = self.since = self.saved = time.monotonic()
-        self.tokens = 0
+        self.tokens = self.chunks = 0
+
+    def begin(self) -> None:
+        """Before a generation begins: there is nothing to save."""
+        stop, _ = self.due()
+        if stop:
+            self.stopping.set()
+            raise Stopped
 
     def of(self, generation: int) -> Callable[[TrainingProgress, Snapshot], None]:
         """The watch of one generation."""
@@ -189,15 +259,26 @@ class _Watch:
 
         def between(progress: TrainingProgress, snapshot: Snapshot) -> None:
             self.tell(generation, progress)
-            stop = self.control.stop()
-            if stop or time.monotonic() - self.saved >= self.control.save_seconds:
+            stop, save = self.due()
+            if stop or save:
                 self.directory.save_state(generation, progress.step, snapshot())
                 self.saved = time.monotonic()
             if stop:
+                self.stopping.set()
                 self.directory.wait()
                 raise Stopped
 
         return between
+
+    def due(self) -> tuple[bool, bool]:
+        """(whether the run is to stop, whether its state is to be saved): several processes do so together."""
+        stop, save = self.control.stop(), time.monotonic() - self.saved >= self.control.save_seconds
+        if hosts.alone():
+            return stop, save
+        self.chunks += 1
+        stop = hosts.preempted(self.chunks) or stop
+        everywhere = hosts.agree(stop, save)
+        return bool(everywhere[:, 0].any()), bool(everywhere[0, 1])
 
     def tell(self, generation: int, p: TrainingProgress) -> None:
         """Turns a generation's progress into the sweep's."""

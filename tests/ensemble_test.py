@@ -119,4 +119,4 @@ def test_a_snapshot_restores_the_state():
     again = Ensemble(CONFIG, SEEDS, "vmap").restore([snapshot.get(i) for i in range(3)])
     for a, b in zip(jax.tree.leaves(ensemble.get(again)), jax.tree.leaves(ensemble.get(state)), strict=True):
         np.testing.assert_array_equal(a[[0, 2]], b[[0, 2]])
-    assert ensemble.get(ensemble.is_active(again)).tolist() == ensemble.get(ensemble.is_active(state)).tolist()
+    assert ensemble.facts(again).active.tolist() == ensemble.facts(state).active.tolist()

@@ -1,0 +1,68 @@
+"""What one cell's generation ends with, and how every process learns it."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from eval.cell import Cell
+from eval.run_directory import Generation
+from eval.stored_generation import examples_from_arrays, examples_to_arrays
+from logic.examples import Examples
+from loop import hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one cell's generation ends with."""
+
+    trained: Generation
+    samples: Examples  # S_t; empty if training failed
+    status: str | None = None  # why the cell ends here
+
+
+def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
+    """The outcomes of all cells, from those of this process's.
+
+    Args:
+      mine: of the cells whose home is here.
+      params: of all cells; they stay where they are (`Ensemble.place`).
+    """
+    if hosts.alone():
+        return dict(mine)
+    theirs: dict[Cell, Outcome] = {}
+    for payload in hosts.gather(_pack(mine)):
+        theirs |= _unpack(payload, params)
+    return {cell: mine.get(cell) or theirs[cell] for cell in params}
+
+
+def _pack(outcomes: Mapping[Cell, Outcome]) -> bytes:
+    heads: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
+    for i, (cell, outcome) in enumerate(outcomes.items()):
+        heads.append({"cell": cell.keys, "status": outcome.status, "counters": outcome.trained.counters})
+        for name, examples in (("train", outcome.trained.training_set), ("samples", outcome.samples)):
+            arrays |= {f"{i}/{name}/{k}": x for k, x in examples_to_arrays(examples).items()}
+        arrays[f"{i}/nll"] = outcome.trained.held_out_nll
+    file = io.BytesIO()
+    np.savez(file, heads=np.frombuffer(json.dumps(heads).encode(), np.uint8), **arrays)
+    return file.getvalue()
+
+
+def _unpack(payload: bytes, params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+        arrays = dict(file)
+    outcomes = {}
+    for i, head in enumerate(json.loads(arrays["heads"].tobytes())):
+
+        def examples(name: str, i: int = i) -> Examples:
+            prefix = f"{i}/{name}/"
+            return examples_from_arrays({k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)})
+
+        cell = Cell(**head["cell"])
+        trained = Generation(params[cell], examples("train"), head["counters"], arrays[f"{i}/nll"])
+        outcomes[cell] = Outcome(trained, examples("samples"), head["status"])
+    return outcomes
