@@ -21,6 +21,7 @@ from loop import hosts, train
 from loop.config import Config
 from loop.cycles import held_out_expressions
 from loop.data import TrainData
+from loop.memory import members_that_fit
 from loop.mesh import choose_mesh, make_mesh, state_sharding
 from model.likelihood import expression_nll, lay_out_expressions
 from model.sampling import sampler
@@ -29,10 +30,14 @@ from model.streams import Purpose, key
 RUN, WHOLE = PartitionSpec("run"), PartitionSpec()
 
 
-def members_at_once(members: str, config: Config, num_members: int) -> int:
+def members_at_once(members: str, config: Config, num_members: int, data: int = 1) -> int:
     """How many of its members a device takes at once. Raises ValueError, naming what is allowed."""
     if members == "auto":
-        return 1 if jax.default_backend() == "cpu" else num_members
+        limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+        if jax.default_backend() == "cpu":
+            members = "map"
+        else:
+            members = str(max(1, members_that_fit(config, limit, num_members, data))) if limit else "vmap"
     if members in ("map", "vmap"):
         return 1 if members == "map" else num_members
     if not members.isdecimal() or int(members) < 1:
@@ -65,7 +70,7 @@ class Ensemble:
     ):
         n = len(seeds)
         slots, data = mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size)
-        at_once = members_at_once(members, config, -(-n // slots))
+        at_once = members_at_once(members, config, -(-n // slots), data)
         per_slot = -(-n // (slots * at_once)) * at_once
         self.rows = np.arange(n) % slots * per_slot + np.arange(n) // slots
         self.num_rows = slots * per_slot

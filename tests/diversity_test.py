@@ -69,7 +69,12 @@ def test_value_is_a_function_of_the_multiset_to_the_last_bit(monkeypatch):
 def test_equal_multisets_are_compared_once(monkeypatch):
     calls = []
     monkeypatch.setattr("eval.diversity._known", {})
-    monkeypatch.setattr("eval.diversity._mean_distance", lambda counts, *_: calls.append(counts) or len(calls))
+
+    def compare(counts: Counter, *_: object) -> int:
+        calls.append(counts)
+        return len(calls)
+
+    monkeypatch.setattr("eval.diversity._mean_distance", compare)
     sets = [Counter(a=2, b=1), Counter(b=1, a=2), Counter(a=1, b=2), Counter(a=2, c=1), Counter(a=2, b=1)]
     assert [levenshtein_diversity(counts) for counts in sets] == [1, 1, 2, 3, 1]
 

@@ -1,5 +1,6 @@
 import functools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,18 +79,19 @@ def test_largest_sum_that_fits():
 
 
 def test_progress_reaches_the_end():
-    done = []
+    done: list[float] = []
     sums_of_shorter([bytes([i]) for i in range(1, 16)], np.ones(15, np.int64), done.append, tile=4)
     assert done == sorted(done) and done[-1] == 1
 
 
 def test_few_programs_whatever_the_lengths():
-    edit_distance._tile.clear_cache()
+    tile: Any = edit_distance._tile
+    tile.clear_cache()
     for seed in range(4):
         distinct = sorted(set(Grammar(1, 4).sample(40, np.random.default_rng(seed))), key=len)
         assert len({len(e) for e in distinct}) > 8
         sums(distinct, [1] * len(distinct), 16)
-    assert edit_distance._tile._cache_size() <= 2  # patterns of one word and of two
+    assert tile._cache_size() <= 2  # patterns of one word and of two
 
 
 @pytest.mark.parametrize("max_depth", [3, 5])

@@ -9,6 +9,7 @@ from loop.cycles import initial_training_set
 from loop.data import lay_out
 from loop.ensemble import Ensemble, members_at_once
 from loop.generation import capacity
+from loop.memory import FILLED, bytes_on_device, bytes_per_cell
 from model.config import SampleConfig
 from model.streams import Purpose, generator
 from tests.train_test import CONFIG as TRAIN
@@ -120,3 +121,18 @@ def test_a_snapshot_restores_the_state():
     for a, b in zip(jax.tree.leaves(ensemble.get(again)), jax.tree.leaves(ensemble.get(state)), strict=True):
         np.testing.assert_array_equal(a[[0, 2]], b[[0, 2]])
     assert ensemble.facts(again).active.tolist() == ensemble.facts(state).active.tolist()
+
+
+class Device:
+    def __init__(self, stats: dict | None):
+        self.memory_stats = lambda: stats
+
+
+@pytest.mark.parametrize(("stats", "at_once"), [(None, 10), ({"bytes_limit": 1e12}, 10), ({"bytes_limit": 1e3}, 1)])
+def test_an_accelerator_takes_as_many_as_fit(stats, at_once, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device(stats)])
+    assert members_at_once("auto", CONFIG, 10) == at_once
+    room = bytes_on_device(bytes_per_cell(CONFIG), 10, 5) / FILLED
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device({"bytes_limit": room})])
+    assert members_at_once("auto", CONFIG, 10) == 5

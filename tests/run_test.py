@@ -104,11 +104,7 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
             np.testing.assert_array_equal(stored.training_set.index, train.index)
             assert (samples.generation, samples.cycle, samples.seed) == (t, cell.cycle, cell.seed)
             np.testing.assert_array_equal(samples.verdicts, verify(samples.expressions, CONFIG.language))
-            row = next(
-                r
-                for r in directory.rows()
-                if r["generation"] == t and Cell.of(r) == cell
-            )
+            row = next(r for r in directory.rows() if r["generation"] == t and Cell.of(r) == cell)
             assert row["train_size"] == len(train) == CONFIG.train_size(cell.cycle, t)
             assert row["train_loss"] == stored.counters["train_loss"]
             assert row["steps"] == 20
