@@ -51,10 +51,13 @@ class Writer:
             if self._checkpointer is None:
                 # Were directories made in the background, and that failed, orbax's threads would wait for ten minutes.
                 options = ocp.AsyncOptions(create_directories_asynchronously=False)
-                # Named, orbax waits through the network, not by a collective, which only the main thread may call.
-                several = ocp.options.MultiprocessingOptions(
-                    active_processes=set(range(jax.process_count())), barrier_sync_key_prefix=self._name
-                )
+                several = ocp.options.MultiprocessingOptions()
+                if jax.process_count() > 1:
+                    # Named, orbax waits through the network, not by a collective, which only the main thread may call.
+                    everyone = set(range(jax.process_count()))
+                    several = ocp.options.MultiprocessingOptions(
+                        active_processes=everyone, barrier_sync_key_prefix=self._name
+                    )
                 handler = ocp.CompositeCheckpointHandler(
                     composite_options=ocp.CompositeOptions(async_options=options, multiprocessing_options=several)
                 )

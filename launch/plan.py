@@ -25,31 +25,6 @@ from loop.config import Config
 from loop.memory import FILLED, bytes_on_device, groups, members_that_fit, num_params
 from loop.shares import split
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
-_DEVICE = flags.DEFINE_string(
-    "device", "", f"what it would run on: {', '.join(devices.DEVICES)}; empty: what this machine has"
-)
-_NUM_DEVICES = flags.DEFINE_integer("num_devices", 0, "how many of them; 0: one, or all that are here", lower_bound=0)
-_EFFICIENCY = flags.DEFINE_float(
-    "efficiency", 0.0, "share of the peak that training and sampling reach; 0: measured, or else assumed", lower_bound=0
-)
-_MEMBERS = flags.DEFINE_string(
-    "members", "auto", "how a device takes its cells: map (one by one), vmap (all at once), or so many at once"
-)
-_MESH = flags.DEFINE_string("mesh", "auto", "devices along run and data: auto, or RUNxDATA such as 4x2")
-_KEEP = flags.DEFINE_string("keep", "all", "checkpoints of past generations: all, last, or every:K")
-_HOSTS = flags.DEFINE_integer("hosts", 1, "machines that these are spread over; each measures its cells", lower_bound=1)
-_HOST_CORES = flags.DEFINE_integer(
-    "host_cores", 16, "cores of a host that measure beside accelerators (on a CPU: the devices)", lower_bound=1
-)
-_SHARES = flags.DEFINE_integer(
-    "shares",
-    1,
-    "plan one of so many shares of the cells, which run one after another: launch.main --share",
-    lower_bound=1,
-)
-_JSON = flags.DEFINE_boolean("json", False, "print one JSON object per setting, in bytes and seconds, instead of text")
-
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
@@ -246,43 +221,76 @@ def main(argv: list[str]) -> None:
     """Prints the plan of what the flags describe, once per combination of `sweep.axes`."""
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
-    if _CONFIG.value is None:
+    if flags.FLAGS.config is None:
         raise UsageError("--config is missing: name a preset, such as --config=launch/presets/paper.py")
-    if not 0 <= _EFFICIENCY.value <= 1:
-        raise UsageError(f"--efficiency={_EFFICIENCY.value}: allowed are shares above 0 and up to 1; 0: no share given")
-    if not re.fullmatch(r"auto|map|vmap|0*[1-9]\d*", _MEMBERS.value):
-        raise UsageError(f"--members={_MEMBERS.value}: allowed are auto, map, vmap, and integers from 1")
-    if not re.fullmatch(r"all|last|every:0*[1-9]\d*", _KEEP.value):
-        raise UsageError(f"--keep={_KEEP.value}: allowed are all, last, and every:K with an integer K from 1")
-    if _DEVICE.value:
-        devices.named(_DEVICE.value)
+    if not 0 <= flags.FLAGS.efficiency <= 1:
+        raise UsageError(
+            f"--efficiency={flags.FLAGS.efficiency}: allowed are shares above 0 and up to 1; 0: no share given"
+        )
+    if not re.fullmatch(r"auto|map|vmap|0*[1-9]\d*", flags.FLAGS.members):
+        raise UsageError(f"--members={flags.FLAGS.members}: allowed are auto, map, vmap, and integers from 1")
+    if not re.fullmatch(r"all|last|every:0*[1-9]\d*", flags.FLAGS.keep):
+        raise UsageError(f"--keep={flags.FLAGS.keep}: allowed are all, last, and every:K with an integer K from 1")
+    if flags.FLAGS.device:
+        devices.named(flags.FLAGS.device)
     with command.usage_errors():
-        resolve(_CONFIG.value)
-        parts = settings(_CONFIG.value)
-    device, count = (devices.named(_DEVICE.value), 1) if _DEVICE.value else devices.present()
+        resolve(flags.FLAGS.config)
+        parts = settings(flags.FLAGS.config)
+    device, count = (devices.named(flags.FLAGS.device), 1) if flags.FLAGS.device else devices.present()
     machine = Machine(
         device,
-        _NUM_DEVICES.value or count,
-        _EFFICIENCY.value or None,
-        _MEMBERS.value,
-        _MESH.value,
-        _KEEP.value,
-        _HOSTS.value,
-        _HOST_CORES.value,
+        flags.FLAGS.num_devices or count,
+        flags.FLAGS.efficiency or None,
+        flags.FLAGS.members,
+        flags.FLAGS.mesh,
+        flags.FLAGS.keep,
+        flags.FLAGS.hosts,
+        flags.FLAGS.host_cores,
     )
     with command.usage_errors():
-        plans = {label: plan(of_shares(config, _SHARES.value), machine) for label, config in parts.items()}
+        plans = {label: plan(of_shares(config, flags.FLAGS.shares), machine) for label, config in parts.items()}
     for label, p in plans.items():
-        if _JSON.value:
+        if flags.FLAGS.json:
             print(json.dumps({**({"setting": label} if label else {}), **p}))
         else:
             print(f"\n{label}\n" if label else "", end="")
             print(text(p))
-    if not _JSON.value and (_SHARES.value > 1 or len(plans) > 1):
-        total = _SHARES.value * sum(p["seconds"] for p in plans.values())
+    if not flags.FLAGS.json and (flags.FLAGS.shares > 1 or len(plans) > 1):
+        total = flags.FLAGS.shares * sum(p["seconds"] for p in plans.values())
         settings_of = f"{len(plans)} settings in " if len(plans) > 1 else ""
-        print(f"\nall: {settings_of}{_SHARES.value} shares, one after another: {_time(total)}")
+        print(f"\nall: {settings_of}{flags.FLAGS.shares} shares, one after another: {_time(total)}")
+
+
+def _define_flags() -> None:
+    config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
+    flags.DEFINE_string(
+        "device", "", f"what it would run on: {', '.join(devices.DEVICES)}; empty: what this machine has"
+    )
+    flags.DEFINE_integer("num_devices", 0, "how many of them; 0: one, or all that are here", lower_bound=0)
+    flags.DEFINE_float(
+        "efficiency",
+        0.0,
+        "share of the peak that training and sampling reach; 0: measured, or else assumed",
+        lower_bound=0,
+    )
+    flags.DEFINE_string(
+        "members", "auto", "how a device takes its cells: map (one by one), vmap (all at once), or so many at once"
+    )
+    flags.DEFINE_string("mesh", "auto", "devices along run and data: auto, or RUNxDATA such as 4x2")
+    flags.DEFINE_string("keep", "all", "checkpoints of past generations: all, last, or every:K")
+    flags.DEFINE_integer("hosts", 1, "machines that these are spread over; each measures its cells", lower_bound=1)
+    flags.DEFINE_integer(
+        "host_cores", 16, "cores of a host that measure beside accelerators (on a CPU: the devices)", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "shares",
+        1,
+        "plan one of so many shares of the cells, which run one after another: launch.main --share",
+        lower_bound=1,
+    )
+    flags.DEFINE_boolean("json", False, "print one JSON object per setting, in bytes and seconds, instead of text")
 
 
 if __name__ == "__main__":
+    _define_flags()  # here: other commands have flags of the same names
     command.run(main)
