@@ -61,7 +61,7 @@ _COORDINATOR = flags.DEFINE_string(
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "how many processes run together", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0", lower_bound=0)
 _DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "GPUs repeat to the bit, at some cost in speed (CPUs and TPUs always do)"
+    "deterministic", False, "ask XLA for deterministic kernels on GPUs, at some cost in speed"
 )
 _SHARE = flags.DEFINE_string(
     "share", "", "I/N: run only the I-th (from 0) of N shares of the cells, in a directory of its own in the workdir"
