@@ -28,20 +28,18 @@ from eval.files import is_local, locate, sweep, write_atomically
 from eval.lock import locked
 from eval.measures import COLUMNS, KEYS
 from eval.metrics_files import read_rows, repair_rows, write_rows
-from eval.orbax_files import Writer, read_tree
 from eval.record import differing_fields, versions
 from eval.sealed import Damaged, Sealed
 from eval.states import States
-from eval.stored_generation import Generation, from_arrays, to_arrays
+from eval.stored_generation import Generation, Generations
 from logic.command import UsageError
 
 if TYPE_CHECKING:
     from logic.dataset import Samples
 
-__all__ = ["Damaged", "Generation", "RunDirectory", "check_keep", "differing_fields", "setting_label"]
+__all__ = ["Damaged", "Generation", "RunDirectory", "differing_fields", "setting_label"]
 
 Warn = Callable[[str], None]
-NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop goes on from the other
 
 
 def _to_stderr(line: str) -> None:
@@ -59,7 +57,7 @@ class RunDirectory:
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
         self._seals = self.path / "checksums"
-        self._writer = Writer("checkpoints")
+        self._generations = Generations(self.path / "checkpoints", self._seals)
         self._states = States(self.path / "state", self._seals)
 
     # The one writer.
@@ -247,39 +245,28 @@ class RunDirectory:
 
     # The checkpoints.
 
-    def _checkpoint(self, generation: int) -> Sealed:
-        return Sealed(self.path / "checkpoints" / str(generation), self._seals / f"checkpoints_{generation:04d}.json")
-
     def checkpoints(self) -> list[int]:
         """The generations that have a complete checkpoint, in order."""
-        return [t for t in self._begun_checkpoints() if self._checkpoint(t).exists()]
-
-    def _begun_checkpoints(self) -> list[int]:
-        """The generations of which there is a directory or a manifest."""
-        folder = self.path / "checkpoints"
-        there = {int(p.name) for p in folder.iterdir() if p.name.isdecimal()} if folder.is_dir() else set()
-        names = [p.name for p in self._seals.iterdir()] if self._seals.is_dir() else []
-        sealed = [re.fullmatch(r"checkpoints_(\d+)\.json", name) for name in names]
-        return sorted(there | {int(match[1]) for match in sealed if match})
+        return self._generations.complete()
 
     def generations(self, cell: Cell) -> list[int]:
         """The generations of a cell that have a complete checkpoint, in order."""
-        return [t for t in self.checkpoints() if (self._checkpoint(t).path / cell.name).exists()]
+        return [t for t in self.checkpoints() if (self._generations.sealed(t).path / cell.name).exists()]
 
     def stored(self, generation: int) -> bool:
         """Whether samples and checkpoint of a generation are complete: then only measuring it can be missing."""
-        return self.has_samples(generation) and self._checkpoint(generation).exists()
+        return self.has_samples(generation) and self._generations.sealed(generation).exists()
 
     def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
         """Begins to write the checkpoint of a generation; `wait` returns once it is complete.
 
         Several processes do so together: see eval/orbax_files.py.
         """
-        self._writer.begin(self._checkpoint(generation), {cell.name: to_arrays(g) for cell, g in cells.items()})
+        self._generations.save(generation, cells)
 
     def wait(self) -> None:
         """Waits until the last checkpoint and the last state are complete on disk; raises what went wrong."""
-        self._writer.wait()
+        self._generations.writer.wait()
         self._states.writer.wait()
 
     def load(self, cell: Cell, generation: int) -> Generation:
@@ -287,10 +274,7 @@ class RunDirectory:
 
         Raises KeyError if the cell has ended before, Damaged if its files are not as they were written.
         """
-        sealed = self._checkpoint(generation)
-        if not sealed.exists() or not sealed.holds(cell.name):
-            raise KeyError(f"{self.path} has no complete checkpoint of {cell.name}, generation {generation}")
-        return from_arrays(read_tree(sealed, cell.name))
+        return self._generations.load(cell, generation)
 
     def prune(self, keep: str) -> None:
         """Removes the checkpoints of old generations. Samples stay, and with them all that training sets are made of.
@@ -298,13 +282,7 @@ class RunDirectory:
         Args:
           keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
         """
-        every = check_keep(keep)
-        if keep == "all":
-            return
-        newest = self.checkpoints()[-NEWEST:]
-        for t in self._begun_checkpoints():
-            if newest and t < newest[0] and not (every and t % every == 0):
-                self._checkpoint(t).remove()
+        self._generations.prune(keep)
 
     # The state within a generation.
 
@@ -327,14 +305,6 @@ class RunDirectory:
     def drop_states(self, before_generation: int) -> None:
         """Removes the states of earlier generations."""
         self._states.drop(before_generation)
-
-
-def check_keep(keep: str) -> int:
-    """K of `every:K`, 0 of `all` and `last`. Raises ValueError for anything else."""
-    every = re.fullmatch(r"every:0*([1-9]\d*)", keep)
-    if keep not in ("all", "last") and not every:
-        raise ValueError(f"keep = {keep}: allowed are all, last, and every:K with an integer K from 1")
-    return int(every[1]) if every else 0
 
 
 def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:

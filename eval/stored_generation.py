@@ -1,12 +1,23 @@
-"""What a checkpoint holds of one cell and generation, as the arrays that orbax stores."""
+"""The checkpoints of generations: what one holds of a cell, and which of them are kept.
+
+checkpoints/GENERATION/CELL/     orbax: parameters, training set with provenance, counters, held-out likelihoods
+"""
 
 import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.cell import Cell
+from eval.orbax_files import Writer, read_tree
+from eval.sealed import Sealed
 from logic.examples import Examples
 from logic.symbols import EOS
+
+NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop goes on from the other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +31,59 @@ class Generation:
     held_out_nll: np.ndarray
 
 
-def to_arrays(generation: Generation) -> dict[str, Any]:
+@dataclasses.dataclass
+class Generations:
+    """All checkpoints of a run. `seals` is where their checksums lie."""
+
+    directory: Path
+    seals: Path
+    writer: Writer = dataclasses.field(default_factory=lambda: Writer("checkpoints"))
+
+    def sealed(self, generation: int) -> Sealed:
+        """The files of one checkpoint."""
+        return Sealed(self.directory / str(generation), self.seals / f"checkpoints_{generation:04d}.json")
+
+    def complete(self) -> list[int]:
+        """The generations that have a complete checkpoint, in order."""
+        return [t for t in self._begun() if self.sealed(t).exists()]
+
+    def _begun(self) -> list[int]:
+        """The generations of which there is a directory or a manifest."""
+        names = [p.name for folder in (self.directory, self.seals) if folder.is_dir() for p in folder.iterdir()]
+        found = [re.fullmatch(r"(\d+)|checkpoints_(\d+)\.json", name) for name in names]
+        return sorted({int(match[1] or match[2]) for match in found if match})
+
+    def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
+        """Begins to write a checkpoint; `writer.wait` returns once it is complete."""
+        self.writer.begin(self.sealed(generation), {cell.name: _to_arrays(g) for cell, g in cells.items()})
+
+    def load(self, cell: Cell, generation: int) -> Generation:
+        """Reads one cell. Raises KeyError if it is not there, Damaged if its files are not as they were written."""
+        sealed = self.sealed(generation)
+        if not sealed.exists() or not sealed.holds(cell.name):
+            raise KeyError(f"{self.directory} has no complete checkpoint of {cell.name}, generation {generation}")
+        return _from_arrays(read_tree(sealed, cell.name))
+
+    def prune(self, keep: str) -> None:
+        """Removes old ones; see RunDirectory.prune."""
+        every = check_keep(keep)
+        if keep == "all":
+            return
+        newest = self.complete()[-NEWEST:]
+        for t in self._begun():
+            if newest and t < newest[0] and not (every and t % every == 0):
+                self.sealed(t).remove()
+
+
+def check_keep(keep: str) -> int:
+    """K of `every:K`, 0 of `all` and `last`. Raises ValueError for anything else."""
+    every = re.fullmatch(r"every:0*([1-9]\d*)", keep)
+    if keep not in ("all", "last") and not every:
+        raise ValueError(f"keep = {keep}: allowed are all, last, and every:K with an integer K from 1")
+    return int(every[1]) if every else 0
+
+
+def _to_arrays(generation: Generation) -> dict[str, Any]:
     """The tree that is stored."""
     return {
         "params": generation.params,
@@ -30,7 +93,7 @@ def to_arrays(generation: Generation) -> dict[str, Any]:
     }
 
 
-def from_arrays(tree: dict[str, Any]) -> Generation:
+def _from_arrays(tree: dict[str, Any]) -> Generation:
     """The generation of a stored tree."""
     return Generation(
         params=tree["params"],

@@ -132,7 +132,7 @@ class Disk:
 
 def disk(config: Config, keep: str) -> Disk:
     """What `--keep=all`, `last` or `every:K` leaves, and what a run needs besides."""
-    from eval.run_directory import NEWEST
+    from eval.stored_generation import NEWEST
 
     cells, loop = config.cells(), config.loop
     longest = config.model.context_length  # one sample that does not end makes all rows of a block as long

@@ -92,8 +92,9 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
 
     from eval.cell import Cell
     from eval.report import build_report, print_findings
-    from eval.run_directory import RunDirectory, check_keep
+    from eval.run_directory import RunDirectory
     from eval.shares import open_run
+    from eval.stored_generation import check_keep
     from launch.faults import STOPPED, known_faults
     from launch.progress import Reporter, Silent
     from launch.signals import StopRequests

@@ -82,16 +82,42 @@ class Ensemble:
         self.num_samples = config.loop.num_samples
         self.num_held_out = config.loop.num_held_out
 
-        def over_runs(one_run: Callable, axes: set[str], out: PartitionSpec = RUN) -> Callable:
-            """Maps a function of one run over the rows; of `axes`, it sees its own part only."""
+        def at_a_time(one_run: Callable) -> Callable:
+            """A function of one run, of as many at once as a device takes."""
+            if at_once > 1:
+                return jax.vmap(one_run)
+            # Not a vmap over one: `cond` would work through both of its branches.
+            drop, add = (lambda x: x[0]), (lambda x: x[None])
+            return lambda *args: jax.tree.map(add, one_run(*jax.tree.map(drop, args)))
+
+        def over_groups(one_run: Callable) -> Callable:
+            """A function of one run, of all runs of a device."""
 
             def on_device(*args: Any) -> Any:
-                if at_once == 1:
-                    return jax.lax.map(lambda a: one_run(*a), args)
                 groups = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), args)
-                results = jax.lax.map(lambda a: jax.vmap(one_run)(*a), groups)
+                results = jax.lax.map(lambda a: at_a_time(one_run)(*a), groups)
                 return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
 
+            return on_device
+
+        def in_place(one_run: Callable) -> Callable:
+            """Likewise, where the result takes the place of the first argument: it is never held twice."""
+
+            def on_device(state: Any, *args: Any) -> Any:
+                def work(i: jax.Array, state: Any) -> Any:
+                    mine = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i * at_once, at_once), (state, *args))
+                    return jax.tree.map(
+                        lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * at_once, 0),
+                        state,
+                        at_a_time(one_run)(*mine),
+                    )
+
+                return jax.lax.fori_loop(0, per_slot // at_once, work, state)
+
+            return on_device
+
+        def over_runs(on_device: Callable, axes: set[str], out: PartitionSpec = RUN) -> Callable:
+            """Spreads a function of a device's runs over the mesh; of `axes`, it sees its own part only."""
             return jax.shard_map(
                 on_device, mesh=self.mesh, in_specs=RUN, out_specs=out, axis_names=axes, check_vma=False
             )
@@ -139,7 +165,7 @@ class Ensemble:
             return expression_nll(config.model, params, *mine)
 
         self.seeds = self.put(np.asarray(seeds, np.uint32))
-        start_all = over_runs(start, {"run"})
+        start_all = over_runs(over_groups(start), {"run"})
         self._shapes = jax.eval_shape(start_all, self.seeds, self._generation(0), self.put(np.zeros(n, bool)))
         state_shardings = jax.tree.map(lambda x: state_sharding(self.mesh, x.shape), self._shapes)
         both = {"run", "data"}
@@ -151,9 +177,9 @@ class Ensemble:
         self._facts = jax.jit(facts, out_shardings=None if hosts.alone() else NamedSharding(self.mesh, WHOLE))
         self._over_run = jax.jit(lambda x: x, out_shardings=self.sharding)
         self._start = jax.jit(start_all, out_shardings=state_shardings)
-        self._chunk = jax.jit(over_runs(chunk, {"run"}), out_shardings=state_shardings, donate_argnums=0)
-        self._sample = jax.jit(over_runs(sample, both, PartitionSpec("run", "data")))
-        self._nll = jax.jit(over_runs(nll, both, PartitionSpec("run", "data")))
+        self._chunk = jax.jit(over_runs(in_place(chunk), {"run"}), out_shardings=state_shardings, donate_argnums=0)
+        self._sample = jax.jit(over_runs(over_groups(sample), both, PartitionSpec("run", "data")))
+        self._nll = jax.jit(over_runs(over_groups(nll), both, PartitionSpec("run", "data")))
 
     def put(self, per_cell: np.ndarray, sharding: NamedSharding | None = None) -> jax.Array:
         """Lays an array with one entry per cell out over the devices; of other processes' cells any value will do."""

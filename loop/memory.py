@@ -121,14 +121,12 @@ def groups(cells: int, at_once: int) -> tuple[int, int]:
 def bytes_on_device(cell: CellBytes, cells: int, at_once: int) -> int:
     """Most bytes in use on a device with that many cells, of which it takes at most `at_once` side by side.
 
-    A loop over several groups writes their states to a second place. A group that is worked on has its states before
-    and after a step.
+    All states lie on the device. A group that is worked on has its states before and after a step.
     """
     count, together = groups(cells, at_once)
     rows = count * together
-    states = rows * cell.state * (2 if count > 1 else 1)
     worked_on = together * cell.state if rows > 1 else 0
-    return states + worked_on + rows * cell.data + together * cell.working
+    return rows * (cell.state + cell.data) + worked_on + together * cell.working
 
 
 def members_that_fit(

@@ -67,7 +67,7 @@ def kills(path, prepare, act):
         REAPER.root = ""
         after = RunDirectory(directory.path.rename(path / f"{n}_after"))
         REAPER.root = str(directory.path)
-        for writer in (directory._writer, directory._states.writer):
+        for writer in (directory._generations.writer, directory._states.writer):
             writer._background.shutdown()
         REAPER.root = ""
         yield after
@@ -171,7 +171,7 @@ def test_rows(tmp_path):
 def test_prune(tmp_path):
     def prepare(directory):
         for t in range(5):
-            sealed = directory._checkpoint(t)
+            sealed = directory._generations.sealed(t)
             (sealed.path / "cell").mkdir(parents=True)
             (sealed.path / "cell" / "file").write_text(str(t))
             sealed.seal()
@@ -181,7 +181,7 @@ def test_prune(tmp_path):
         assert not left_overs(directory)
         assert {0, 3, 4} <= set(directory.checkpoints())
         for t in directory.checkpoints():
-            directory._checkpoint(t).check()
+            directory._generations.sealed(t).check()
         directory.prune("every:4")
         assert directory.checkpoints() == [0, 3, 4]
         assert sorted(p.name for p in (directory.path / "checkpoints").iterdir()) == ["0", "3", "4"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.run_directory import NEWEST
+from eval.stored_generation import NEWEST
 from launch import devices
 from launch.estimates import disk, work
 from launch.plan import Machine, of_shares, plan, shares_that_fit, text
@@ -135,7 +135,7 @@ def test_unknown_devices_are_not_taken_for_others(kind):
 
 
 def test_what_does_not_fit_is_said_with_the_remedy():
-    many = dataclasses.replace(PAPER, sweep=SweepConfig(seeds=tuple(range(100))))  # 2,100 cells on eight devices
+    many = dataclasses.replace(PAPER, sweep=SweepConfig(seeds=tuple(range(300))))  # 6,300 cells on eight devices
     p = plan(many, H200)
     assert not p["memory_of_a_device"]["fits"] and p["members"]["at_once"] == 0
     shares = p["memory_of_a_device"]["fits_in_shares"]

@@ -143,7 +143,7 @@ def test_stored_means_samples_and_checkpoint(directory):
 )
 def test_pruning_keeps_what_it_says_and_all_samples(directory, keep, left):
     for t in range(7):
-        for sealed in (directory._checkpoint(t), directory._samples(t)):
+        for sealed in (directory._generations.sealed(t), directory._samples(t)):
             sealed.path.mkdir(parents=True)
             (sealed.path / "file").write_text(str(t))
             sealed.seal()
