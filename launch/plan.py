@@ -159,6 +159,7 @@ def text(p: dict[str, Any]) -> str:
         )
         fits = f": DOES NOT FIT into {FILLED:.0%} of it; {remedy}"
     groups_of = f" in {members['groups']} groups" if members["groups"] > 1 else ""
+    side_by_side = f"{members['at_once']} at once{groups_of}" if members["at_once"] else "too many"
     unused = f", {mesh['unused']} devices unused" if mesh["unused"] else ""
     bandwidth = f"; at most {devices.ASSUMED_BANDWIDTH_SHARE:.0%} of the memory's bandwidth, assumed"
     bandwidth = bandwidth if device["name"] != "cpu" else ""
@@ -172,7 +173,7 @@ def text(p: dict[str, Any]) -> str:
         "devices": f"{device['count']} x {device['name']}: {_count(device['peak_flops'])} operations/s, "
         f"{_bytes(device['memory'])} each ({device['source']})",
         "mesh": f"run {mesh['run']} x data {mesh['data']}{unused}",
-        "cells on a device": f"{members['per_device']}, {members['at_once']} at once{groups_of}; "
+        "cells on a device": f"{members['per_device']}, {side_by_side}; "
         f"memory for {members['most_at_once']} at once without others",
         "memory of a device": f"{_bytes(p['memory_of_a_device']['needed'])} of {_bytes(device['memory'])}{fits}",
         "  state of a cell": f"{_bytes(cell['state'])}: parameters {_bytes(cell['params'])}, moments "
