@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 check: .venv/installed-test
 	$(BIN)/ruff check .
