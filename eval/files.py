@@ -7,6 +7,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -56,6 +58,37 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def made_locally(directory: Path) -> Iterator[Path]:
+    """A place for a library that writes to file systems only: the directory itself, or one that is copied to it."""
+    if is_local(directory):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch) / directory.name
+        _copy(Path(scratch) / directory.name, directory)
+
+
+@contextlib.contextmanager
+def read_locally(directory: Path) -> Iterator[Path]:
+    """A place for a library that reads from file systems only: the directory itself, or a copy of it."""
+    if is_local(directory):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        _copy(directory, Path(scratch) / directory.name)
+        yield Path(scratch) / directory.name
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        if path.is_dir():
+            _copy(path, target / path.name)
+        else:
+            (target / path.name).write_bytes(path.read_bytes())
 
 
 def remove_tree(path: Path) -> None:

@@ -35,9 +35,9 @@ def write_rows(directory: Path, rows: Sequence[Mapping[str, Any]], columns: Sequ
 
 
 def repair_rows(directory: Path, columns: Sequence[str], warn: Callable[[str], None]) -> None:
-    """Drops a last line that is cut off, with its generation, and makes the table again if it is not that of the lines.
+    """Drops a last line that is cut off, with its generation, and makes the table again if it lacks lines.
 
-    Raises UsageError for a damaged line that is not the last.
+    Raises UsageError for a damaged line that is not the last, and for a table that says otherwise than the lines.
     """
     rows, bad = _read(directory, {*columns, "status"})
     if bad and bad != [len(rows) + 1]:
@@ -48,8 +48,18 @@ def repair_rows(directory: Path, columns: Sequence[str], warn: Callable[[str], N
         write_rows(directory, [row for row in rows if row["generation"] < last], columns)
         return
     table = directory / "metrics.csv"
-    if rows and (not table.exists() or table.read_bytes() != _table(rows, columns).encode()):
-        write_atomically(table, _table(rows, columns))
+    expected = _table(rows, columns)
+    found = table.read_bytes().decode(errors="replace") if table.exists() else ""
+    if not rows or found == expected:
+        return
+    ours, theirs = expected.splitlines(), found.splitlines()
+    different = [n for n, (a, b) in enumerate(zip(ours, theirs, strict=False), 1) if a != b]
+    if different and different[0] > 1:  # other columns are of another version
+        raise UsageError(
+            f"{table}, line {different[0]}, is not what metrics.jsonl says: one of the two was altered; "
+            "if it was the table, remove it, and it is made again"
+        )
+    write_atomically(table, expected)
 
 
 def _read(directory: Path, known: set[str] | None) -> tuple[Rows, list[int]]:

@@ -13,6 +13,7 @@ log.txt
 """
 
 import contextlib
+import errno
 import functools
 import itertools
 import json
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.cell import Cell
-from eval.files import is_local, locate, sweep, write_atomically
+from eval.files import is_local, locate, made_locally, read_locally, sweep, write_atomically
 from eval.lock import locked
 from eval.measures import COLUMNS, KEYS
 from eval.metrics_files import read_rows, repair_rows, write_rows
@@ -126,6 +127,8 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # no mistake: launch/faults.py
             raise UsageError(f"--workdir {self.path} cannot be written: {error.strerror or error}") from None
 
     # The configuration.
@@ -203,7 +206,8 @@ class RunDirectory:
 
         sealed = self._samples(generation)
         sealed.remove()
-        write_samples(sealed.path, {cell.name: s for cell, s in samples.items()})
+        with made_locally(sealed.path) as path:
+            write_samples(path, {cell.name: s for cell, s in samples.items()})
         sealed.seal()
 
     def check_samples(self, cell: Cell, generation: int) -> None:
@@ -222,7 +226,8 @@ class RunDirectory:
         if not self.has_samples(generation):
             raise FileNotFoundError(f"{self.samples_path(generation)}: no complete data set of samples is there")
         self.check_samples(cell, generation)
-        return read_samples(self.samples_path(generation), cell.name)
+        with read_locally(self.samples_path(generation)) as path:
+            return read_samples(path, cell.name)
 
     # The anatomy.
 
@@ -287,7 +292,8 @@ class RunDirectory:
     # The state within a generation.
 
     def save_state(self, generation: int, step: int, cells: Mapping[Cell, dict]) -> None:
-        """Begins to write the training state of a step, once the one before is complete. The newest two are kept.
+        """Begins to write the training state of a step, once the one before is complete. The generation's newest two
+        are kept.
 
         Args:
           generation: whose models are being trained.
@@ -297,14 +303,14 @@ class RunDirectory:
         self._states.save((generation, step), cells)
 
     def load_state(
-        self, warn: Warn = _to_stderr, wanted: Callable[[Cell], bool] = lambda cell: True
-    ) -> tuple[int, int, dict[Cell, dict]] | None:
-        """(generation, step, trees of the wanted cells) of the newest complete state; `warn` hears of damaged ones."""
-        return self._states.load(warn, wanted)
+        self, generation: int, warn: Warn = _to_stderr, wanted: Callable[[Cell], bool] = lambda cell: True
+    ) -> tuple[int, dict[Cell, dict]] | None:
+        """(step, trees of the wanted cells) of a generation's newest complete state; `warn` hears of damaged ones."""
+        return self._states.load(generation, warn, wanted)
 
-    def drop_states(self, before_generation: int) -> None:
-        """Removes the states of earlier generations."""
-        self._states.drop(before_generation)
+    def drop_states(self, unwanted: Callable[[int], bool]) -> None:
+        """Removes the states of such generations."""
+        self._states.drop(unwanted)
 
 
 def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:

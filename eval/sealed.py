@@ -39,9 +39,10 @@ class Sealed:
                 files[path.relative_to(self.path).as_posix()] = {"size": _size(path), "sha256": _digest(f)}
                 if is_local(path):
                     os.fsync(f.fileno())
-        for directory in {(self.path / name).parent for name in files} | {self.path, self.path.parent}:
-            sync(directory)
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
+        above = {self.path, self.path.parent, self.path.parent.parent}
+        for directory in {(self.path / name).parent for name in files} | above:
+            sync(directory)
         write_atomically(self.manifest, json.dumps({"sha256": _own_digest(files), "files": files}, indent=1) + "\n")
 
     def files(self) -> dict[str, dict[str, Any]]:

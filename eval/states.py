@@ -1,5 +1,7 @@
 """The training state within a generation: its newest two complete checkpoints, so that one may be damaged.
 
+Those of two generations lie side by side while the earlier one is still being written.
+
 state/generation_0007_step_00001200/CELL/     orbax: whatever the loop needs to go on from that step
 """
 
@@ -30,39 +32,41 @@ class States:
         """Begins to write a state, once the one before is complete; older ones are removed when it is."""
         record = {cell.name: cell.keys for cell in cells}  # names have rounded ratios
         trees = {cell.name: tree for cell, tree in cells.items()}
-        self.writer.begin(self._sealed(at), trees, record, then=self._keep_newest)
+        self.writer.begin(self._sealed(at), trees, record, then=lambda: self._keep_newest(at))
 
     def load(
-        self, warn: Callable[[str], None], wanted: Callable[[Cell], bool]
-    ) -> tuple[int, int, dict[Cell, dict]] | None:
-        """The newest complete state that is undamaged, of the cells that are wanted; `warn` hears of newer ones."""
-        complete = [at for at in self._all() if self._sealed(at).exists()]
+        self, generation: int, warn: Callable[[str], None], wanted: Callable[[Cell], bool]
+    ) -> tuple[int, dict[Cell, dict]] | None:
+        """(step, trees) of a generation's newest undamaged state, of the cells wanted; `warn` hears of newer ones."""
+        complete = [at for at in self._all() if at[0] == generation and self._sealed(at).exists()]
         for at in sorted(complete, reverse=True):
             sealed = self._sealed(at)
             try:
                 sealed.check()
                 cells = {name: Cell(**keys) for name, keys in read_record(sealed).items()}
-                return *at, {cell: read_tree(sealed, name) for name, cell in cells.items() if wanted(cell)}
+                return at[1], {cell: read_tree(sealed, name) for name, cell in cells.items() if wanted(cell)}
             except Damaged as error:
                 older = [a for a in complete if a < at]
-                instead = f"that of generation {max(older)[0]}, step {max(older)[1]}," if older else "none"
+                instead = f"that of step {max(older)[1]}" if older else "none"
                 warn(f"{error}; of the states before it, {instead} is taken")
         return None
 
-    def drop(self, before_generation: int) -> None:
-        """Removes the states of earlier generations, complete or not, once what is being written is complete."""
+    def drop(self, unwanted: Callable[[int], bool]) -> None:
+        """Removes the states of such generations, complete or not, once what is being written is complete."""
 
         def remove() -> None:
             for at in self._all():
-                if at[0] < before_generation:
+                if unwanted(at[0]):
                     self._sealed(at).remove()
 
-        if any(at[0] < before_generation for at in self._all()):
+        if any(unwanted(at[0]) for at in self._all()):
             self.writer.after(remove)
 
-    def _keep_newest(self) -> None:
-        complete = sorted(at for at in self._all() if self._sealed(at).exists())
-        for at in self._all():
+    def _keep_newest(self, newest: At) -> None:
+        """Of this generation. Others are not touched: the one before may not be stored yet."""
+        same = [at for at in self._all() if at[0] == newest[0]]
+        complete = [at for at in same if self._sealed(at).exists()]
+        for at in same:
             if at < complete[-KEPT:][0]:
                 self._sealed(at).remove()
 

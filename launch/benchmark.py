@@ -92,8 +92,11 @@ def main(argv: list[str]) -> None:
         dtype=_DTYPE.value,
         dropout=_DROPOUT.value,
         cells=_CELLS.value,
-        members=tuple(_integer("members", m) for m in _MEMBERS.value),
-        modes=tuple(m if m in ("map", "vmap") else str(_integer("modes", m, "map, vmap and ")) for m in _MODES.value),
+        members=tuple(_integer("members", m) for m in _filled("members", _MEMBERS.value)),
+        modes=tuple(
+            m if m in ("map", "vmap") else str(_integer("modes", m, "map, vmap and "))
+            for m in _filled("modes", _MODES.value)
+        ),
     )
     if _CORES.value > available_cores():
         raise command.UsageError(f"--cores={_CORES.value}: allowed are 0 to {available_cores()}, what there is")
@@ -150,6 +153,12 @@ def _chosen(flag: str, names: list[str], allowed: dict) -> list[str]:
     if not names:
         raise command.UsageError(f"--{flag} is empty: allowed are {', '.join(allowed)}")
     return list(dict.fromkeys(names))
+
+
+def _filled(flag: str, values: list[str]) -> list[str]:
+    if not values:
+        raise command.UsageError(f"--{flag} is empty: name at least one")
+    return values
 
 
 def _integer(flag: str, text: str, also: str = "") -> int:

@@ -71,8 +71,8 @@ class Share:
     source: str  # begins with `measured`, `assumed` or `given`
 
 
-# The column `share_of_peak` of launch.benchmark, means of the rows in docs/performance.md, one idle core of an AMD EPYC:
-# {device: {suite: {width: share}}}.
+# The column `share_of_peak` of launch.benchmark, means of the rows in docs/performance.md, one idle core of an
+# AMD EPYC: {device: {suite: {width: share}}}.
 MEASURED: dict[str, dict[str, dict[int, float]]] = {
     "cpu": {"train": {64: 0.57, 128: 0.58, 384: 0.61}, "sample": {64: 0.40, 128: 0.33}},
 }

@@ -1,7 +1,8 @@
 """`--distributed`: several processes, on one host or many, as one program; how they begin and how they end.
 
 JAX's own runtime connects them. Under Slurm (in srun), Open MPI, on TPU pods and on Kubernetes it finds them by itself;
-elsewhere each is told: --coordinator=HOST:PORT --num_processes=N --process_id=I.
+elsewhere each is told: --coordinator=HOST:PORT --num_processes=N --process_id=I. That there are several cannot be seen
+on Kubernetes, and on TPU pods without TPU_WORKER_HOSTNAMES: there --distributed=on is needed.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ _SHUTDOWN = 3_600  # seconds that the others wait for the first one's report
 _GRACE = 5.0  # seconds in which the others can come to the same error
 
 # Where one of these gives a number above one, or a list of several hosts, a cluster has started several processes.
-_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETION_COUNT")
+_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 _LISTS = ("TPU_WORKER_HOSTNAMES",)
 
 
@@ -41,6 +42,9 @@ def processes(mode: str, coordinator: str, num_processes: int | None, process_id
     given = [f"--{name}" for name, value in told.items() if value is not None]
     if given and len(given) < len(told):
         raise UsageError(f"{' '.join(given)}: --coordinator, --num_processes and --process_id go together")
+    host, _, port = coordinator.rpartition(":")
+    if given and not (host and port.isdecimal() and 0 < int(port) < 65_536):
+        raise UsageError(f"--coordinator={coordinator}: allowed is HOST:PORT of process 0, such as node1:1234")
     if given and mode == "off":
         raise UsageError(f"--distributed=off with {given[0]}: allowed are auto and on")
     if mode == "off" or (mode == "auto" and not given and not several_started(os.environ)):
@@ -48,6 +52,7 @@ def processes(mode: str, coordinator: str, num_processes: int | None, process_id
         return
     import jax
 
+    jax.config.update("jax_enable_preemption_service", False)  # launch/signals.py hears, loop/hosts.py agrees
     try:
         jax.distributed.initialize(
             coordinator_address=coordinator or None,

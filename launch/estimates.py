@@ -16,7 +16,7 @@ from loop.memory import CellBytes, bytes_per_cell, groups, num_params, sampler_r
 # Seconds of one core, measured on an AMD EPYC with samples of the paper's language: see docs/scaling.md.
 HOST_SECONDS_PER_PAIR = 1 / 38e6  # edit distances of distinct expressions, on all cores
 HOST_SECONDS_PER_SAMPLE = 22e-6  # verification and all other measures, on one core: one thread does it
-STATES_ON_DISK = 3  # two are kept while the third is written
+STATES_ON_DISK = 5  # two of a generation are kept while the third is written, and two of the one before
 
 
 @dataclasses.dataclass(frozen=True)

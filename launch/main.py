@@ -53,7 +53,8 @@ _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
     ["auto", "on", "off"],
-    "several processes as one program: if a cluster has started several, always, or never",
+    "several processes as one program: if a cluster is seen to have started several (Slurm, Open MPI, TPU pods), "
+    "always (needed on Kubernetes), or never",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "HOST:PORT of process 0, where no cluster tells it; with the next two"
@@ -109,6 +110,8 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
     devices = jax.devices()
     whole = directory = RunDirectory(workdir)
     where = f"{len(devices)} x {devices[0].device_kind}"
+    where += "".join(f", --{flag.name}={flag.value}" for flag in (_MESH, _MEMBERS) if flag.value != "auto")
+    where += ", --deterministic" if _DETERMINISTIC.value else ""
     with command.usage_errors():
         check_keep(_KEEP.value)
         for part_config in parts.values():
@@ -118,9 +121,10 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
     if share and not hosts.alone():
         raise command.UsageError(f"--share = {_SHARE.value}: a share is run by one process, with --distributed=off")
     if share:
-        directory = enter(whole, config, parts, share, where)
+        with known_faults(whole.path):
+            directory = enter(whole, config, parts, share, where)
         config, parts = of_share(config, share), {label: of_share(part, share) for label, part in parts.items()}
-    else:
+    elif first:
         refuse_shares(whole)
     with (
         known_faults(directory.path),
@@ -165,8 +169,11 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
             for row in part.rows():
                 if "status" in row:
                     cell = Cell.of(row)
-                    reporter.say(f"{cell.name} ended in generation {row['generation']}: {row['status']}")
-            if not share and all("status" in row for row in part.rows()):
+                    reporter.say(
+                        f"{cell.name} ended in generation {row['generation']}: {command.printable(row['status'])}"
+                    )
+            nothing = not share and all("status" in row for row in part.rows())
+            if hosts.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
                 reporter.say("no cell finished a generation: there is nothing to report")
                 sys.exit(1)
         if not first:

@@ -80,11 +80,12 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
     shares = {
         suite: devices.share_of_peak(device, suite, config.model, machine.efficiency) for suite in ("train", "sample")
     }
-    host_cores = machine.host_cores if device.accelerator else machine.num_devices
+    host_cores = machine.host_cores if device.accelerator else max(1, machine.num_devices // machine.hosts)
     needed = bytes_on_device(cell, per_device, together or 1)
     took = seconds(config, device, mesh, together or 1, shares, host_cores, machine.hosts)
     generations = config.loop.generations
     space = disk(config, machine.keep)
+    steps = min(config.train.eval_interval, config.train.max_steps)
     return {
         "cells": cells,
         "generations": generations,
@@ -125,6 +126,8 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
             "host_cores": host_cores,
             "total": took.total,
         },
+        # A stop waits for its end: the steps between two evaluations, of all groups of cells.
+        "chunk": {"steps": steps, "seconds": took.train / -(-config.train.max_steps // config.train.eval_interval)},
         "seconds": generations * took.total,
         "device_seconds": generations * took.total * machine.num_devices,
         "disk": {**dataclasses.asdict(space), "keep": machine.keep},
@@ -186,6 +189,7 @@ def text(p: dict[str, Any]) -> str:
         "  in sampling": f"{sample['value']:.0%}, {sample['source']}{bandwidth}",
         "a generation": f"{_time(took['total'])}: training {_time(took['train'])}, sampling {_time(took['sample'])}, "
         f"measuring on {took['hosts']} x {took['host_cores']} cores {_time(took['host'])}{hidden}",
+        "  chunk of steps": f"{_time(p['chunk']['seconds'])} for {p['chunk']['steps']:,} steps; a stop waits for it",
         "the sweep": f"{_time(p['seconds'])}, {p['device_seconds'] / 3600:,.1f} device hours; compilation not counted",
         "  ": "",
         "disk": f"{_bytes(space['samples'] + space['checkpoints'] + space['state'])} at most",

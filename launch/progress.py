@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from eval.files import is_local
 from loop.run import Progress
 
 
@@ -33,8 +34,9 @@ class Reporter:
     def say(self, line: str) -> None:
         """Logs a line, and prints it."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        with self.log.open("a", encoding="utf-8") as f:
-            f.write(f"{now} {line}\n")
+        if is_local(self.log):  # object stores cannot append; there the scheduler keeps standard error
+            with self.log.open("a", encoding="utf-8") as f:
+                f.write(f"{now} {line}\n")
         if self.status is None:
             print(line, file=sys.stderr, flush=True)
         else:

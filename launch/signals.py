@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: the run stops after the current chunk of steps; a second Ctrl-C ends the program at once."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -35,4 +36,9 @@ class StopRequests:
             if number in (signal.SIGTERM, signal.SIGINT) and not self._event.is_set():
                 self._event.set()
                 again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
-                self._say(f"{signal.Signals(number).name}: stopping after this chunk of steps{again}")
+                line = f"{signal.Signals(number).name}: stopping after this chunk of steps{again}"
+                threading.Thread(target=self._tell, args=(line,), daemon=True).start()  # its disk may hang
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            self._say(line)

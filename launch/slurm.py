@@ -7,7 +7,8 @@ Any flag of launch.main may be given, --config.model.width=128 as well. DIR has 
 number goes to standard output; --dry_run prints the script instead and submits nothing.
 
 Before its time is up the program is told to save; it ends with status 75, and the job puts itself back into the queue.
-So it does when the program was killed, and Slurm does when a node fails or the job is preempted. It goes on from DIR.
+So it does when the program was killed or has lost another of its processes, and Slurm does when a node fails or the
+job is preempted. It goes on from DIR.
 What is submitted is a plain script: nothing is pickled, and sbatch alone can run it. By hand, without submitit:
 
     sbatch --array=0-7 --requeue --signal=TERM@120 --wrap='srun python -m launch.main --config=… --workdir=DIR
@@ -17,6 +18,7 @@ What is submitted is a plain script: nothing is pickled, and sbatch alone can ru
 """
 
 import dataclasses
+import math
 import re
 import shlex
 import shutil
@@ -29,6 +31,7 @@ from absl import flags
 
 from eval.files import is_local
 from eval.run_directory import RunDirectory
+from eval.stored_generation import check_keep
 from launch import main as launcher
 from launch.configuration import resolve, settings
 from launch.shares import enter, refuse_shares
@@ -46,7 +49,13 @@ _TASKS = flags.DEFINE_integer(
 _CPUS = flags.DEFINE_integer("cpus_per_task", 0, "cores of every process; 0: the cluster's default", lower_bound=0)
 _MEM = flags.DEFINE_string("mem", "", "memory on every host, such as 16G")
 _TIME = flags.DEFINE_string("time", "", "time until the job has to save and queue again: minutes or D-HH:MM:SS")
-_GRACE = flags.DEFINE_integer("grace", 120, "seconds before that in which the program saves", lower_bound=1)
+_GRACE = flags.DEFINE_integer(
+    "grace",
+    120,
+    "seconds before that at which the program is told to stop: more than a chunk of train.eval_interval steps takes, "
+    "of which launch.plan tells, and the saving of the state",
+    lower_bound=1,
+)
 _PARTITION = flags.DEFINE_string("partition", "", "the cluster's partition")
 _ACCOUNT = flags.DEFINE_string("account", "", "the account that is charged")
 _QOS = flags.DEFINE_string("qos", "", "quality of service")
@@ -61,11 +70,16 @@ flags.adopt_module_key_flags(launcher)
 # the job, and queueing it again would undo a scancel. The shell outlives it, so that the program has time to save.
 _TRAP = "trap by_slurm=1 TERM"
 # 75 (EX_TEMPFAIL) is launch.main's status when it was told to stop and has saved; 137 is that of SIGKILL, 143 that of a
-# SIGTERM during the first imports.
+# SIGTERM during the first imports. 76 and 134 are those of processes that have lost another one: srun ends with the
+# highest signal of its tasks or, without one, the highest status. Where a cgroup has killed a task for its memory, srun
+# says so and ends with 1, as for an error (SIG_OOM in Slurm's srun.c): only the end of the log tells them apart.
 _REQUEUE = """\
 status=$?
 if [ -n "${{by_slurm-}}" ]; then exit $status; fi
-case $status in 75 | 137 | 143) ;; *) exit $status ;; esac
+if [ $status = 1 ] && [ -f /dev/stderr ] && tail -n 50 /dev/stderr | grep -q '^srun: error: .*: Out Of Memory$'; then
+  status=137
+fi
+case $status in 75 | 76 | 134 | 137 | 143) ;; *) exit $status ;; esac
 if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {most} ]; then
   echo "status $status, and already queued again {most} times: submit the same command to go on" >&2
   exit $status
@@ -86,7 +100,7 @@ def main(argv: list[str]) -> None:
     with command.usage_errors():
         config = resolve(given.config)
         parts = settings(given.config)
-    _check_flags(config)
+    _check_flags(config, parts)
     whole = RunDirectory(given.workdir)
     if not _LOGS.value and not is_local(whole.path):
         raise UsageError(f"--logs is missing: logs cannot be in {whole.path}, name a directory that all nodes see")
@@ -102,7 +116,7 @@ def main(argv: list[str]) -> None:
     print(job)
     _say(f"job {job}: {f'an array of {_ARRAY.value} shares' if _ARRAY.value else 'all cells'}, {whole.path}")
     _say(f"watch:   squeue -j {job}")
-    _say(f"         tail -F {logs}/{job}_*_log.out")
+    _say(f"         tail -F {shlex.quote(f'{logs}/{job}')}_*_log.out")
     _say(f"stop:    scancel {job}")
     _say(f"report:  python -m eval.report --workdir={shlex.quote(str(whole.path))}")
 
@@ -111,7 +125,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _check_flags(config: Config) -> None:
+def _check_flags(config: Config, parts: dict[str, Config]) -> None:
     given, cells = flags.FLAGS, len(config.all_cells())
     for name in ("share", "distributed"):
         if given[name].present:
@@ -120,6 +134,10 @@ def _check_flags(config: Config) -> None:
         raise UsageError(f"--array = {_ARRAY.value}: allowed are at most {cells}, the number of cells")
     if _ARRAY.value and (_NODES.value > 1 or _TASKS.value > 1):
         raise UsageError("--array with --nodes or --tasks_per_node: a share runs on one host, as one process")
+    if _several() and _GPUS.value and _TASKS.value not in (0, _GPUS.value):
+        raise UsageError(
+            f"--tasks_per_node = {_TASKS.value}: allowed is --gpus_per_node, {_GPUS.value}: each process has one GPU"
+        )
     if _MEM.value and not re.fullmatch(r"\d+[KMGT]?", _MEM.value):
         raise UsageError(f"--mem = {_MEM.value}: allowed are sizes such as 16G or 500M")
     if _TIME.value and _seconds(_TIME.value) <= _GRACE.value:
@@ -127,6 +145,37 @@ def _check_flags(config: Config) -> None:
     for option in _SBATCH.value:
         if not re.fullmatch(r"[a-z][a-z-]*(=.+)?", option):
             raise UsageError(f"--sbatch = {option}: allowed are NAME=VALUE and NAME, without dashes in front")
+    try:
+        check_keep(given.keep)
+    except ValueError as error:  # it begins with the flag's name
+        raise UsageError(f"--{error}") from None
+    if _GPUS.value:
+        _check_mesh(given.mesh, cells, [part.train.batch_size for part in parts.values()])
+
+
+def _check_mesh(mesh: str, cells: int, batch_sizes: list[int]) -> None:
+    """Refuses now what would be refused after hours in the queue, such as GPUs, each a process, without work."""
+    from loop.mesh import parse_mesh  # imports JAX
+
+    def smallest(gpus: int) -> tuple[int, int]:
+        return min((parse_mesh(mesh, cells, gpus, size) for size in batch_sizes), key=math.prod)
+
+    gpus = _GPUS.value * (1 if _ARRAY.value else _NODES.value)
+    try:
+        run, data = smallest(gpus)
+    except ValueError as error:  # it begins with the flag's name
+        raise UsageError(f"--{error}") from None
+    if run * data == gpus or not _several():
+        return
+    if mesh != "auto":
+        allowed = f"{run * data}, with --mesh={run}x{data}"
+    else:
+        most = next(n for n in range(run * data, 0, -1) if math.prod(smallest(n)) == n)
+        allowed = f"at most {most}" if most <= cells else f"{most}, or at most {cells}"
+    raise UsageError(
+        f"--nodes x --gpus_per_node = {gpus} with --mesh={mesh}: {cells} cells use {run * data}, and each has to have "
+        f"work: allowed are {allowed}"
+    )
 
 
 def _seconds(time: str) -> int:
@@ -137,6 +186,11 @@ def _seconds(time: str) -> int:
     return 60 * minutes + 86_400 * days + 3_600 * hms[0] + 60 * hms[1] + hms[2]
 
 
+def _several() -> bool:
+    """Whether several processes are one program."""
+    return not _ARRAY.value and _NODES.value * _tasks_per_node() > 1
+
+
 def _tasks_per_node() -> int:
     """JAX under Slurm gives every process one GPU, unless it is the only one."""
     return 1 if _ARRAY.value else _TASKS.value or max(_GPUS.value, 1)
@@ -144,8 +198,7 @@ def _tasks_per_node() -> int:
 
 def _command(workdir: str) -> str:
     """launch.main with the flags that were given to this command; the batch shell fills in the share."""
-    several = not _ARRAY.value and _NODES.value * _tasks_per_node() > 1
-    where = [f"--distributed={'on' if several else 'off'}"]
+    where = [f"--distributed={'on' if _several() else 'off'}"]
     if _ARRAY.value:
         where.append(f"--share=$SLURM_ARRAY_TASK_ID/{_ARRAY.value}")
     passed = [f"--workdir={workdir}"]
@@ -204,13 +257,16 @@ def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     slurm = _submitit()
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    logs.mkdir(parents=True, exist_ok=True)
-    executor = slurm.SlurmExecutor(logs)
-    executor.parameters = parameters
     try:
+        logs.mkdir(parents=True, exist_ok=True)
+        executor = slurm.SlurmExecutor(logs)
+        executor.parameters = parameters
         return executor._submit_command(what).job_id
     except (FailedJobError, FailedSubmissionError) as error:
         raise UsageError(f"sbatch refuses the job: {error}") from None
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"--logs = {logs}: {why}; allowed is a directory that can be written") from None
 
 
 def _submitit() -> Any:

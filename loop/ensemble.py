@@ -71,6 +71,7 @@ class Ensemble:
         n = len(seeds)
         slots, data = mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size)
         at_once = members_at_once(members, config, -(-n // slots), data)
+        at_once = min(int(theirs) for theirs in hosts.gather(str(at_once).encode()))  # devices may differ in memory
         per_slot = -(-n // (slots * at_once)) * at_once
         self.rows = np.arange(n) % slots * per_slot + np.arange(n) // slots
         self.num_rows = slots * per_slot
@@ -85,7 +86,7 @@ class Ensemble:
         def at_a_time(one_run: Callable) -> Callable:
             """A function of one run, of as many at once as a device takes."""
             if at_once > 1:
-                return jax.vmap(one_run)
+                return jax.vmap(one_run, axis_name="member")
             # Not a vmap over one: `cond` would work through both of its branches.
             drop, add = (lambda x: x[0]), (lambda x: x[None])
             return lambda *args: jax.tree.map(add, one_run(*jax.tree.map(drop, args)))
@@ -143,7 +144,7 @@ class Ensemble:
 
         # Samples are independent of each other: the devices that share a run write a part each.
         part = -(-self.num_samples // data)
-        sample_part = sampler(config.model, config.sample, part)
+        sample_part = sampler(config.model, config.sample, part, "member" if at_once > 1 else None)
 
         def sample(params: dict, seed: jax.Array, generation: jax.Array, active: jax.Array) -> jax.Array:
             stream = key(seed, generation, Purpose.SAMPLE)

@@ -27,6 +27,7 @@ class TrainingProgress:
     step: int  # of the cell that is furthest behind
     loss: float  # mean over cells, nats per symbol
     tokens: int  # taken so far, all cells
+    done: bool  # no steps are left: sampling is next
 
 
 class Snapshot(Protocol):
@@ -58,7 +59,8 @@ def run_generation(
       cells: all that the ensemble has, in its order.
       training_sets: of the cells that go on; None for those that the ensemble does not hold here.
       between: called after every chunk of steps; what it raises ends the generation.
-      saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here.
+      saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here (in
+        generation 0, a cell of each of their seeds).
     """
     home = dict(zip(cells, ensemble.home, strict=True))
     leader = _leaders({cell: home[cell] for cell in training_sets}, generation)
@@ -70,7 +72,10 @@ def run_generation(
     if saved is None:
         state = ensemble.start(generation, active)
     else:
-        state = ensemble.restore([saved.get(cell, {}).get("state") for cell in cells])
+        # In generation 0 one cell works for all of its seed: on other devices it may be another one.
+        same = {cell.seed: tree for cell, tree in saved.items()} if generation == 0 else {}
+        trees = [saved.get(cell) or same.get(cell.seed) if on else None for cell, on in zip(cells, active, strict=True)]
+        state = ensemble.restore([tree and tree["state"] for tree in trees])
         clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
@@ -84,7 +89,10 @@ def run_generation(
         facts = ensemble.facts(state)
         step, loss = facts.step, facts.loss
         progress = TrainingProgress(
-            int(step[active].min()), float(loss[active].mean()), int(step.sum()) * tokens_per_step
+            int(step[active].min()),
+            float(loss[active].mean()),
+            int(step.sum()) * tokens_per_step,
+            done=not facts.active.any(),
         )
         between(progress, snapshot)
     train_seconds = time.monotonic() - clock

@@ -5,6 +5,7 @@ devices. In a single process each returns at once.
 """
 
 import functools
+import hashlib
 import json
 from typing import Any
 
@@ -15,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from logic.command import UsageError
 
-_PIECE = 1 << 26  # bytes that every process contributes at a time, at most
+_PIECE = 1 << 28  # bytes that a device takes at a time, at most, of all processes together
 
 
 def alone() -> bool:
@@ -41,9 +42,10 @@ def gather(payload: bytes) -> list[bytes]:
     size = np.array([len(payload) % _PIECE, len(payload) // _PIECE], np.int32)  # 64-bit integers are off
     sizes = [int(rest) + int(pieces) * _PIECE for rest, pieces in multihost_utils.process_allgather(size)]
     parts: list[list[bytes]] = [[] for _ in sizes]
-    for begin in range(0, max(sizes), _PIECE):
+    most = max(1 << 16, _PIECE >> jax.process_count().bit_length())  # every device holds those of all processes
+    for begin in range(0, max(sizes), most):
         # A power of two: the sizes differ from generation to generation, and each one compiles a program.
-        room = 1 << (min(max(sizes) - begin, _PIECE) - 1).bit_length()
+        room = 1 << (min(max(sizes) - begin, most) - 1).bit_length()
         piece = payload[begin : begin + room]
         padded = np.frombuffer(piece.ljust(room, b"\0"), np.uint8)
         for part, row in zip(parts, multihost_utils.process_allgather(padded), strict=True):
@@ -58,15 +60,8 @@ def agree(*flags: bool) -> np.ndarray:
 
 def check_equal(value: Any, what: str) -> None:
     """Raises UsageError if the processes do not find the same."""
-    found = gather(json.dumps(value).encode())
-    if len(set(found)) > 1:
-        raise UsageError(f"the processes find different things as {what}: it has to be where all of them see it")
-
-
-def preempted(step: int) -> bool:
-    """Whether the cluster takes its machines back, as all processes learn at the same step; steps only ever grow."""
-    up = not alone() and jax.config.jax_enable_preemption_service  # type: ignore[attr-defined]
-    return up and multihost_utils.reached_preemption_sync_point(step)
+    if len(set(gather(hashlib.sha256(json.dumps(value).encode()).digest()))) > 1:
+        raise UsageError(f"the processes differ in {what}: give all the same flags, and a directory that all see")
 
 
 def place(tree: Any, owner: int) -> Any:

@@ -18,7 +18,6 @@ _LAYER, _LAYER_DROPOUT = 24, 3  # arrays [B, T, D] that the backward pass of a l
 _ENDS, _ENDS_DROPOUT = 6, 5  # and those of embedding, last norm and output layer
 _SCORES, _SCORES_DROPOUT = 2, 3  # float32 arrays [B, H, T, T] per layer
 _FORWARD = 12  # arrays [B, T, D] that live at once where nothing is kept for a backward pass
-_AUTOMATIC_ROWS = {True: 1_024, False: 64}  # of model.sampling.rows, on accelerators and CPUs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +102,9 @@ def _held_out_batch() -> int:
 
 def sampler_rows(config: Config, accelerator: bool) -> int:
     """Samples that one cell writes side by side; see model.sampling.rows."""
-    return min(config.sample.batch_size or _AUTOMATIC_ROWS[accelerator], config.loop.num_samples)
+    from model.sampling import AUTOMATIC_ROWS
+
+    return min(config.sample.batch_size or AUTOMATIC_ROWS[accelerator], config.loop.num_samples)
 
 
 def _sampler(config: Config, data: int, scalar: int, accelerator: bool) -> int:

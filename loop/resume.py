@@ -12,6 +12,7 @@ import numpy as np
 
 from eval.cell import Cell
 from eval.run_directory import Damaged, Generation, RunDirectory
+from logic.command import UsageError
 from logic.examples import Examples
 from loop import hosts
 from loop.config import Config
@@ -31,6 +32,26 @@ class Loop:
         block = incoming_block(config, cell, generation, samples)
         self.blocks = [*self.blocks, block] if has_memory(cell.cycle) else [block]
         self.training_set = next_training_set(config, cell, generation, self.training_set, self.blocks)
+
+
+def complete_rows(
+    directory: RunDirectory, rows: list[dict[str, Any]], cells: list[Cell], warn: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The rows of complete generations: all, but for a last one of which the file has lost some.
+
+    Raises UsageError where an earlier one is not complete, or has other cells than the sweep.
+    """
+    alive, begin, t = list(cells), 0, 0
+    while begin < len(rows):
+        here = rows[begin : begin + len(alive)]
+        if not here or [Cell.of(row) for row in here] != alive[: len(here)] or any(r["generation"] != t for r in here):
+            raise UsageError(f"{directory.path / 'metrics.jsonl'} is damaged: generation {t} is not as it was written")
+        if len(here) < len(alive):
+            warn(f"{directory.path / 'metrics.jsonl'} has lost rows: generation {t} is measured again")
+            return rows[:begin]
+        alive = [cell for cell, row in zip(alive, here, strict=True) if "status" not in row]
+        begin, t = begin + len(here), t + 1
+    return rows
 
 
 def rebuild(

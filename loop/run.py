@@ -27,7 +27,7 @@ from loop.ensemble import Ensemble
 from loop.generation import Snapshot, TrainingProgress, run_generation
 from loop.mesh import parse_mesh
 from loop.outcome import Outcome
-from loop.resume import Loop, rebuild, reload
+from loop.resume import Loop, complete_rows, rebuild, reload
 from model.streams import Purpose, generator
 
 
@@ -71,18 +71,25 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     is complete once its rows are in the metrics. Raises `Stopped` if `control` asks for it.
     """
     cells = config.cells()
-    rows = directory.rows()
+    found = directory.rows()
+    settings = [dataclasses.asdict(config), control.members, control.mesh]
+    hosts.check_equal(settings, "the configuration, --members or --mesh")
+    hosts.check_equal(found, "the metrics in --workdir")
+    rows = complete_rows(directory, found, cells, control.warn)
     first = 1 + max((row["generation"] for row in rows), default=-1)
     if first == config.loop.generations or _all_ended(rows, cells):
         if hosts.first():
-            directory.drop_states(before_generation=first)  # killed between the last rows and this
+            directory.drop_states(lambda t: t < first)  # killed between the last rows and this
             directory.prune(control.keep)
         return
     mesh = parse_mesh(control.mesh, len(cells), len(jax.devices()), config.train.batch_size)
     ensemble = Ensemble(config, [cell.seed for cell in cells], control.members, mesh)
     held = {cell for cell, here in zip(cells, ensemble.held, strict=True) if here}
     first, loops = rebuild(config, directory, cells, held, rows, first, control.warn)
-    sweep = _Sweep(config, directory, ensemble, [row for row in rows if row["generation"] < first], control)
+    rows = [row for row in rows if row["generation"] < first]
+    if hosts.first() and len(rows) < len(found):
+        directory.write_rows(rows)  # at once: what is computed again must not count as complete
+    sweep = _Sweep(config, directory, ensemble, rows, control)
     measured = reload(config, directory, loops, first, control.warn)
     if measured is not None:  # killed after it was written
         sweep.complete(first, sweep.measure(first, measured))
@@ -91,14 +98,18 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     if first == config.loop.generations or not loops:
         hosts.barrier("run")
         return
-    found = directory.load_state(control.warn, held.__contains__)
-    saved = found[2] if found is not None and found[0] == first else None
-    hosts.check_equal(found and found[:2], "the saved states in --workdir")
+    seeds = {cell.seed for cell in held}
+    state = directory.load_state(first, control.warn, lambda c: c in held or (first == 0 and c.seed in seeds))
+    hosts.check_equal(state and state[0], "the saved states in --workdir")
+    saved = state and state[1]
+    if hosts.first():
+        directory.drop_states(lambda t: t > first)  # they follow from another past, or will be made again
     watch = _Watch(config, directory, first, control, sweep.stopping)
-    with _background() as background:
-        commit: Future[Measured] | None = None
+    commit: Future[Measured] | None = None
+    with _background() as background, _whole(lambda: commit):
         for t in range(first, config.loop.generations):
             watch.begin()
+            watch.commit = commit
             training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
             outcomes = run_generation(config, ensemble, cells, t, training_sets, watch.of(t), saved)
             saved = None
@@ -127,6 +138,18 @@ def _background() -> Iterator[ThreadPoolExecutor]:
         raise
     finally:
         background.shutdown(wait=wait, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _whole(commit: Callable[[], Future[Measured] | None]) -> Iterator[None]:
+    """A run that stops has written what it said; if that failed, this is what it ends with."""
+    try:
+        yield
+    except Stopped:
+        last = commit()
+        if last is not None:
+            last.result()
+        raise
 
 
 def _all_ended(rows: list[Row], cells: list[Cell]) -> bool:
@@ -213,7 +236,7 @@ class _Sweep:
             self.directory.write_anatomy(generation, anatomies)
         self.rows += rows
         self.directory.write_rows(self.rows)
-        self.directory.drop_states(before_generation=generation + 1)
+        self.directory.drop_states(lambda t: t <= generation)
         self.directory.prune(self.control.keep)
 
 
@@ -244,11 +267,12 @@ class _Watch:
         self.config, self.directory, self.first, self.control = config, directory, first, control
         self.stopping = stopping
         self.start = self.since = self.saved = time.monotonic()
-        self.tokens = self.chunks = 0
+        self.tokens = 0
+        self.commit: Future[Measured] | None = None  # of the generation before
 
     def begin(self) -> None:
         """Before a generation begins: there is nothing to save."""
-        stop, _ = self.due()
+        stop, _ = self.due(False)
         if stop:
             self.stopping.set()
             raise Stopped
@@ -259,7 +283,9 @@ class _Watch:
 
         def between(progress: TrainingProgress, snapshot: Snapshot) -> None:
             self.tell(generation, progress)
-            stop, save = self.due()
+            if self.commit is not None and self.commit.done():
+                self.commit.result()  # if it failed, this generation would be in vain
+            stop, save = self.due(progress.done)
             if stop or save:
                 self.directory.save_state(generation, progress.step, snapshot())
                 self.saved = time.monotonic()
@@ -270,13 +296,15 @@ class _Watch:
 
         return between
 
-    def due(self) -> tuple[bool, bool]:
-        """(whether the run is to stop, whether its state is to be saved): several processes do so together."""
-        stop, save = self.control.stop(), time.monotonic() - self.saved >= self.control.save_seconds
+    def due(self, done: bool) -> tuple[bool, bool]:
+        """(whether the run is to stop, whether its state is to be saved): several processes do so together.
+
+        Before sampling, which cannot be stopped, a state is saved sooner.
+        """
+        waited = time.monotonic() - self.saved
+        stop, save = self.control.stop(), waited >= self.control.save_seconds / (10 if done else 1)
         if hosts.alone():
             return stop, save
-        self.chunks += 1
-        stop = hosts.preempted(self.chunks) or stop
         everywhere = hosts.agree(stop, save)
         return bool(everywhere[:, 0].any()), bool(everywhere[0, 1])
 

@@ -19,6 +19,7 @@ from model.kv_cache import KVCache, init_cache
 from model.transformer import forward_cached
 
 EOS = 0  # what a sample begins after and ends before
+AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; on CPUs, whose caches hold few
 SHORT = 64  # places of the first pass's cache: attention to them costs less than the rest of a layer
 
 
@@ -45,9 +46,8 @@ def choose(key_B: jax.Array, logits_BV: jax.Array, config: SampleConfig) -> jax.
 
 
 def rows(config: SampleConfig, num_samples: int) -> int:
-    """B: rows that write side by side. On a CPU few rows stay within its caches; an accelerator wants many."""
-    automatic = 64 if jax.default_backend() == "cpu" else 1_024
-    return min(config.batch_size or automatic, num_samples)
+    """B: rows that write side by side."""
+    return min(config.batch_size or AUTOMATIC_ROWS[jax.default_backend() != "cpu"], num_samples)
 
 
 class Sample(Protocol):
@@ -56,10 +56,11 @@ class Sample(Protocol):
     def __call__(self, params: dict, key: jax.Array, first: jax.Array | int = 0) -> jax.Array: ...
 
 
-def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Sample:
+def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: str | None = None) -> Sample:
     """Returns sample(params, key, first=0) -> uint8 ids_NT.
 
     A sample is what follows an `<eos>`, filled with `<eos>` from its end on, or cut at context_length symbols.
+    `axis` names a vmap over several models: all go on until the last one is through, with one clock for their caches.
     """
     N, T, B = num_samples, model.context_length, rows(config, num_samples)
 
@@ -72,7 +73,8 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Sampl
             return jnp.where(rank_B < waiting, order_N[jnp.minimum(rank_B, N - 1)], N)
 
         def unfinished(carry: tuple) -> jax.Array:
-            return jnp.any(carry[2] < N)
+            mine = jnp.any(carry[2] < N)
+            return mine if axis is None else jax.lax.pmax(mine.astype(jnp.int32), axis) > 0
 
         def write(carry: tuple) -> tuple:
             ids_NT, done_N, sample_B, symbol_B, begun, cache = carry

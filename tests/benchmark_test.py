@@ -308,6 +308,8 @@ def test_command_prints_a_header_and_one_json_line_per_case():
         ("--members=0", "allowed are integers from 1"),
         ("--cores=1000", "allowed are 0 to"),
         ("--modes=pmap", "allowed are map, vmap"),
+        ("--modes=", "--modes is empty"),
+        ("--members=", "--members is empty"),
     ],
 )
 def test_mistakes_are_named(flag, words):

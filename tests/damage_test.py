@@ -113,21 +113,21 @@ def test_damaged_samples_are_never_taken_for_others(run):
 
 
 def test_of_states_the_newest_undamaged_one_is_taken_and_said(run):
-    newest, older = run.path / "state" / "generation_0001_step_00000030", (1, 20)
+    newest, older = run.path / "state" / "generation_0001_step_00000030", 20
     assert sorted(p.name[-2:] for p in newest.parent.iterdir()) == ["20", "30"]
     said: list[str] = []
-    at = run.load_state(said.append)
-    assert at[:2] == (1, 30) and not said
-    assert set(at[2]) == {CELL, OTHER}  # with its exact ratio, which no file name holds
-    assert equal(at[2][CELL], tree(30)) and equal(at[2][OTHER], tree(31))
+    step, cells = run.load_state(1, said.append)
+    assert step == 30 and not said
+    assert set(cells) == {CELL, OTHER}  # with its exact ratio, which no file name holds
+    assert equal(cells[CELL], tree(30)) and equal(cells[OTHER], tree(31))
     for path in files(newest):
         for _ in damages(path):
             said.clear()
-            generation, step, cells = run.load_state(said.append)
-            assert (generation, step) == older
+            step, cells = run.load_state(1, said.append)
+            assert step == older
             assert equal(cells[CELL], tree(20)) and equal(cells[OTHER], tree(21))
-            assert len(said) == 1 and path.name in said[0] and "generation 1, step 20" in said[0]
-    assert run.load_state(said.append)[:2] == (1, 30)
+            assert len(said) == 1 and path.name in said[0] and "that of step 20" in said[0]
+    assert run.load_state(1, said.append)[0] == 30
 
 
 def test_a_damaged_manifest_is_said(run):
@@ -137,7 +137,7 @@ def test_a_damaged_manifest_is_said(run):
         path.write_bytes(data[:50] + b"x" + data[51:])
         said: list[str] = []
         if name.startswith("state"):
-            assert run.load_state(said.append)[:2] == (1, 20) and name in said[0]
+            assert run.load_state(1, said.append)[0] == 20 and name in said[0]
         else:
             read = run.load if name.startswith("check") else run.read_samples
             with pytest.raises(Damaged, match=name):
@@ -147,12 +147,12 @@ def test_a_damaged_manifest_is_said(run):
 
 def test_without_an_undamaged_state_there_is_none(tmp_path):
     directory = RunDirectory(tmp_path)
-    assert directory.load_state(pytest.fail) is None
+    assert directory.load_state(0, pytest.fail) is None
     directory.save_state(0, 5, {CELL: tree(1)})
     directory.wait()
     next(p for p in files(tmp_path / "state") if p.parent.name == "d").write_bytes(b"")
     said: list[str] = []
-    assert directory.load_state(said.append) is None
+    assert directory.load_state(0, said.append) is None
     assert len(said) == 1 and "0 bytes" in said[0] and "none" in said[0]
 
 
@@ -172,7 +172,7 @@ def test_nothing_is_unpickled(run):
     try:
         run.load(CELL, 0)
         run.read_samples(CELL, 0)
-        run.load_state(pytest.fail)
+        run.load_state(1, pytest.fail)
         assert not _unpickled
         __import__("pickle").loads(b"cos\ngetpid\n.")
         assert _unpickled  # the test can fail

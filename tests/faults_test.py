@@ -190,7 +190,7 @@ def test_a_full_disk_is_one_line_and_the_directory_goes_on_after_it(small_disk, 
     err = capfd.readouterr().err
     assert "the disk is full" in err and "Traceback" not in err and err.count("\n") == 1
     assert not directory.has_samples(0) and not directory.checkpoints()
-    assert directory.load_state(pytest.fail) is None and directory.rows() == []
+    assert directory.load_state(0, pytest.fail) is None and directory.rows() == []
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     again = RunDirectory(directory.path)
     with again.lock():

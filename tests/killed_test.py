@@ -5,6 +5,7 @@ thread asks for it, as for a dead process. What C++ libraries write does not pas
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -149,23 +150,31 @@ def test_state(tmp_path):
     for directory in kills(tmp_path, prepare, lambda d: d.save_state(0, 3, {CELLS[0]: {"x": np.array(3)}})):
         directory.repair(pytest.fail)
         assert not left_overs(directory)
-        _, step, cells = directory.load_state(pytest.fail)
+        step, cells = directory.load_state(0, pytest.fail)
         assert cells[CELLS[0]]["x"] == step
         steps.add(step)
         directory.save_state(0, 3, {CELLS[0]: {"x": np.array(3)}})
         directory.wait()
-        assert directory.load_state(pytest.fail)[1] == 3
+        assert directory.load_state(0, pytest.fail)[0] == 3
         assert len(list((directory.path / "state").iterdir())) == 2
     assert steps == {2, 3}
 
 
 def test_rows(tmp_path):
-    for directory in kills(tmp_path, lambda d: d.write_rows(rows(1)), lambda d: d.write_rows(rows(2))):
-        directory.repair(pytest.fail)
-        assert not left_overs(directory)
-        assert directory.rows() in (rows(1), rows(2))
-        first = (directory.path / "metrics.csv").read_text().splitlines()[1].split(",")[COLUMNS.index("novelty")]
-        assert first == str(directory.rows()[0]["novelty"])  # the table is that of the lines
+    def write(table, directory):
+        directory.write_rows(table)
+
+    more = [*rows(1), *({**row, "generation": 1} for row in rows(2))]
+    for before, after in ((rows(1), more), (more, rows(1))):  # a generation is added, or taken back
+        path = tmp_path / str(len(after))
+        path.mkdir()
+        for directory in kills(path, functools.partial(write, before), functools.partial(write, after)):
+            directory.repair(pytest.fail)
+            assert not left_overs(directory)
+            assert directory.rows() in (before, after)
+            table = (directory.path / "metrics.csv").read_text().splitlines()[1:]
+            novelty = [line.split(",")[COLUMNS.index("novelty")] for line in table]
+            assert novelty == [str(row["novelty"]) for row in directory.rows()]  # the table is that of the lines
 
 
 def test_prune(tmp_path):

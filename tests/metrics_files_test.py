@@ -95,6 +95,18 @@ def test_the_table_follows_the_lines(directory, table):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv"])
+def test_a_digit_that_differs_between_the_files_is_refused(directory, name):
+    path = directory / name
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.7", 9))
+    before = {p: p.read_bytes() for p in directory.iterdir()}
+    with pytest.raises(UsageError, match=r"metrics\.csv, line 2, is not what metrics\.jsonl says"):
+        repaired(directory)
+    assert {p: p.read_bytes() for p in directory.iterdir()} == before
+    (directory / "metrics.csv").unlink()
+    assert repaired(directory)[0] == read_rows(directory)
+
+
 def test_nothing_to_repair(tmp_path):
     assert repaired(tmp_path) == ([], [])
     assert list(tmp_path.iterdir()) == []

@@ -48,6 +48,29 @@ def test_the_papers_sweep_by_hand():
     assert p["members"]["per_device"] == 14
 
 
+def test_a_chunk_is_the_part_of_training_that_a_stop_waits_for():
+    p = plan(PAPER, H200)
+    assert p["chunk"]["steps"] == 250
+    assert p["chunk"]["seconds"] == pytest.approx(p["seconds_per_generation"]["train"] / 20)
+    assert "for 250 steps" in text(p)
+    # One device with all cells, in groups: a chunk has the steps of all of them.
+    alone = plan(PAPER, dataclasses.replace(H200, num_devices=1, members="10"))
+    assert alone["members"]["groups"] == 11 and 7 < alone["chunk"]["seconds"] / p["chunk"]["seconds"] < 8
+    uneven = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=260))
+    p = plan(uneven, H200)
+    assert p["chunk"]["seconds"] == pytest.approx(p["seconds_per_generation"]["train"] / 2)
+    short = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=60))
+    assert plan(short, H200)["chunk"]["steps"] == 60
+
+
+@pytest.mark.parametrize("num_devices, hosts, cores", [(8, 1, 8), (8, 2, 4), (2, 4, 1)])
+def test_on_a_cpu_each_host_measures_on_its_part_of_the_devices(num_devices, hosts, cores):
+    cpu = Machine(devices.named("cpu"), num_devices, 0.4, hosts=hosts)
+    took = plan(PAPER, cpu)["seconds_per_generation"]
+    assert (took["hosts"], took["host_cores"]) == (hosts, cores)
+    assert plan(PAPER, dataclasses.replace(H200, hosts=2))["seconds_per_generation"]["host_cores"] == 16
+
+
 def test_sampling_by_hand():
     # To write a sample, the model reads an `<eos>` and all its symbols.
     config = Config(
@@ -72,7 +95,7 @@ def test_what_stays_on_disk():
     assert every["last"].checkpoints == NEWEST * every["last"].checkpoint
     assert every["every:10"].checkpoints == (5 + NEWEST) * every["all"].checkpoint  # 0, 10 … 40, and 48, 49
     assert every["all"].checkpoint > 105 * 4 * 10_723_200
-    assert every["all"].state == 3 * 105 * 16 * 10_723_200
+    assert every["all"].state == 5 * 105 * 16 * 10_723_200
 
 
 @pytest.mark.parametrize("n, mesh", [(1, (1, 1)), (8, (8, 1)), (105, (105, 1)), (256, (105, 2))])
@@ -160,6 +183,7 @@ def test_the_command_prints_text_and_json():
     axes = "--config.sweep.axes=('model.width',(16,32))"
     rows = [json.loads(line) for line in command(*args, "--json", axes).stdout.splitlines()]
     assert [row["setting"] for row in rows] == ["model.width=16", "model.width=32"]
+    assert all(row["chunk"]["seconds"] > 0 for row in rows)
     assert rows[1]["parameters"] > 3 * rows[0]["parameters"]
 
 

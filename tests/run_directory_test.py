@@ -164,11 +164,25 @@ def test_states_are_dropped_with_their_generation(directory):
     for at in ((0, 5), (1, 2), (1, 4)):
         directory.save_state(*at, {CELL: {"x": np.array(at)}})
     directory.wait()
-    directory.drop_states(1)
-    assert directory.load_state(pytest.fail)[:2] == (1, 4)
-    directory.drop_states(2)
-    assert directory.load_state(pytest.fail) is None
+    directory.drop_states(lambda t: t < 1)
+    assert directory.load_state(0, pytest.fail) is None
+    assert directory.load_state(1, pytest.fail)[0] == 4
+    directory.drop_states(lambda t: t < 2)
+    assert directory.load_state(1, pytest.fail) is None
     assert not list((directory.path / "state").iterdir()) and not list((directory.path / "checksums").iterdir())
+
+
+def test_a_generations_states_stay_while_the_next_one_saves(directory):
+    """The earlier one may not be stored yet, and a run that went back to it must not lose what it saves."""
+    for at in ((4, 8), (4, 9), (5, 1), (5, 2), (5, 3)):
+        directory.save_state(*at, {CELL: {"x": np.array(at)}})
+        directory.wait()
+    assert directory.load_state(4, pytest.fail)[0] == 9
+    assert directory.load_state(5, pytest.fail)[0] == 3
+    directory.save_state(4, 10, {CELL: {"x": np.array(10)}})
+    directory.wait()
+    assert directory.load_state(4, pytest.fail)[0] == 10
+    assert len(list((directory.path / "state").iterdir())) == 4
 
 
 def test_arrays_may_change_once_a_save_has_begun(directory):
@@ -176,7 +190,7 @@ def test_arrays_may_change_once_a_save_has_begun(directory):
     directory.save_state(0, 1, {CELL: {"x": array}})
     array[:] = 2
     directory.wait()
-    assert (directory.load_state(pytest.fail)[2][CELL]["x"] == 1).all()
+    assert (directory.load_state(0, pytest.fail)[1][CELL]["x"] == 1).all()
 
 
 def test_repair_removes_only_what_is_ours(directory):

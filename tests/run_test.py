@@ -2,8 +2,11 @@
 
 import csv
 import dataclasses
+import errno
 import re
 import shutil
+import threading
+import time
 
 import jax.monitoring
 import numpy as np
@@ -15,6 +18,7 @@ from eval.measures import COLUMNS, SAMPLE_COLUMNS
 from eval.run_directory import RunDirectory
 from launch.configuration import resolve
 from launch.presets import smoke
+from logic.command import UsageError
 from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
@@ -133,6 +137,68 @@ def test_resumed_equals_uninterrupted(finished, tmp_path, complete):
     for cell in CONFIG.cells():
         assert cut.read_samples(cell, 2).expressions == directory.read_samples(cell, 2).expressions
         jax.tree.map(np.testing.assert_array_equal, cut.load(cell, 2).params, directory.load(cell, 2).params)
+
+
+def test_rows_that_were_lost_are_measured_again(finished, tmp_path):
+    """A copy that was cut off between two lines."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    cut.write_rows(cut.rows()[:-2])
+    said: list[str] = []
+    run(CONFIG, cut, Control(warn=said.append, tell=lambda p: pytest.fail("a step was taken")))
+    assert results(cut) == results(directory)
+    assert len(said) == 1 and "lost rows: generation 2 is measured again" in said[0]
+
+
+def test_a_generation_with_a_wrong_number_is_refused(finished, tmp_path):
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    for row, wrong in ((0, 8), (1, 2), (-1, 1)):
+        rows = directory.rows()
+        rows[row]["generation"] = wrong
+        cut.write_rows(rows)
+        with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged: generation"):
+            run(CONFIG, cut)
+        assert cut.rows() == rows
+
+
+def test_a_failure_beside_the_training_ends_it_soon(tmp_path, monkeypatch):
+    """And is what a run ends with that is stopped meanwhile: it has not saved everything."""
+    c = config(cycles=("full",), fresh_ratios=(0.0,))
+    failing = threading.Event()
+
+    def full_disk(self, generation, samples):
+        failing.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "write_samples", full_disk)
+    steps: list[int] = []
+
+    def tell(p):
+        steps.append(p.generation)
+        if p.generation:
+            failing.wait(30)
+            time.sleep(0.5)
+
+    with pytest.raises(OSError, match="No space"):
+        run(c, start(tmp_path / "run", c), Control(tell=tell))
+    assert steps.count(1) == 1
+
+    begun, release = threading.Event(), threading.Event()
+
+    def slow_full_disk(self, generation, samples):
+        begun.set()
+        release.wait(30)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def stop() -> bool:
+        if begun.is_set():
+            threading.Timer(0.3, release.set).start()
+        return begun.is_set()
+
+    monkeypatch.setattr(RunDirectory, "write_samples", slow_full_disk)
+    with pytest.raises(OSError, match="No space"):
+        run(c, start(tmp_path / "stopped", c), Control(stop=stop))
 
 
 def test_a_result_does_not_depend_on_the_other_cells(finished, tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +72,22 @@ def test_a_short_cache_first_changes_nothing(short, monkeypatch):
     assert (np.count_nonzero(whole, axis=1) > 11).any()
     monkeypatch.setattr(model.sampling, "SHORT", short)
     np.testing.assert_array_equal(draw(config, n=50), whole)
+
+
+def test_several_models_at_once_write_what_each_does_alone():
+    """Some are through before others; and each step stores its keys and values by one cheap update of the cache."""
+    several = [random_params(TINY, seed) for seed in range(3)]
+    several[1] = jax.tree.map(lambda x: 4 * x, several[1])
+    config, keys = SampleConfig(batch_size=4), jax.random.split(jax.random.key(3), 3)
+    together = jax.vmap(sampler(TINY, config, 30, axis="model"), axis_name="model")
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *several)
+    alone = jax.jit(sampler(TINY, config, 30))
+    program = jax.jit(together).lower(stacked, keys).compile()
+    for ids, params, key in zip(np.asarray(program(stacked, keys)), several, keys, strict=True):
+        np.testing.assert_array_equal(ids, alone(params, key))
+    cache = r"= f32\[3,4,2,12,8\]\{[\d,]*\} "
+    assert not re.search(cache + r"(select|scatter)\(", program.as_text())
+    assert re.search(cache + r"dynamic-update-slice\(", program.as_text())
 
 
 def test_rows_never_idle_while_samples_wait():

@@ -39,7 +39,8 @@ def run_script(script, tmp_path, srun, **environment):
         (tmp_path / name).write_text("\n".join(lines) + "\n")
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", **environment}
-    status = subprocess.run(["bash"], input=script, text=True, capture_output=True, env=environment).returncode
+    with (tmp_path / "log").open("a") as log:  # as Slurm opens it
+        status = subprocess.run(["bash"], input=script, text=True, stdout=log, stderr=log, env=environment).returncode
     called = {name: (tmp_path / f"{name}.called") for name in tools}
     return status, {name: path.read_text().splitlines() for name, path in called.items() if path.exists()}
 
@@ -84,13 +85,21 @@ def test_an_array_runs_a_share_in_every_task(tmp_path):
 
 
 def test_one_job_has_a_process_per_gpu_or_per_host():
-    for flags, tasks in [(["--gpus_per_node=4"], 4), ([], 1), (["--tasks_per_node=2", "--gpus_per_node=4"], 2)]:
+    gpus = ["--gpus_per_node=2"]
+    for flags, tasks in [(gpus, 2), ([*gpus, "--tasks_per_node=2"], 2), ([], 1), (["--tasks_per_node=3"], 3)]:
         script, directives = dry_run("--nodes=2", *flags)
         assert {"nodes=2", f"ntasks-per-node={tasks}"} <= set(directives)
         assert not any(line.startswith("array") for line in directives)
         assert "--share" not in script
         assert "--distributed=on" in script
     assert "--distributed=off" in dry_run()[0]
+    assert "--distributed=off" in dry_run("--gpus_per_node=8", "--tasks_per_node=1")[0]  # one process has all GPUs
+
+
+def test_gpus_that_the_mesh_fills_are_accepted():
+    three = ["--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0,0.25,0.5", "--dry_run"]
+    for flags in (["--gpus_per_node=6"], ["--nodes=3", "--gpus_per_node=1"], ["--gpus_per_node=4", "--mesh=2x2"]):
+        dry_run(*three, *flags)
 
 
 def test_all_flags_of_the_launcher_arrive_as_they_were_given():
@@ -118,13 +127,29 @@ print(json.dumps([repr(resolve(flags.FLAGS.config)), flags.FLAGS.members]))
 
 @pytest.mark.parametrize(
     ("status", "restarts", "requeued"),
-    [(0, 0, False), (1, 0, False), (2, 0, False), (75, 0, True), (137, 4, True), (143, 0, True), (75, 5, False)],
+    [(status, 0, False) for status in (0, 1, 2, 69, 74)]
+    + [(status, 4, True) for status in (75, 76, 134, 137, 143)]
+    + [(75, 5, False), (76, 5, False)],
 )
 def test_what_was_stopped_queues_again_and_what_failed_does_not(status, restarts, requeued, tmp_path):
     script, _ = dry_run("--max_requeues=5")
     found, called = run_script(script, tmp_path, f"exit {status}", SLURM_RESTART_COUNT=str(restarts))
     assert called.get("scontrol") == (["requeue", "7"] if requeued else None)
     assert found == (0 if requeued else status)
+
+
+def test_a_task_that_a_cgroup_killed_for_its_memory_queues_again(tmp_path):
+    script, _ = dry_run("--max_requeues=5")
+    srun = "echo 'srun: error: node1: task 0: Out Of Memory' >&2; exit 1"
+    for restarts, expected in [("4", (0, True)), ("5", (137, False))]:
+        folder = tmp_path / restarts
+        folder.mkdir()
+        status, called = run_script(script, folder, srun, SLURM_RESTART_COUNT=restarts)
+        assert (status, "scontrol" in called) == expected
+    piped = subprocess.run(
+        ["bash"], input=script.replace("\nsrun ", "\nfalse "), text=True, capture_output=True, timeout=20
+    )
+    assert piped.returncode == 1  # nothing to look into: it does not wait for a log
 
 
 def test_a_job_that_slurm_stops_does_not_queue_again(tmp_path):
@@ -142,6 +167,15 @@ WRONG = [
     (["--time=2"], "--time = 2: allowed is more than --grace, 120 seconds"),
     (["--mem=lots"], "--mem = lots"),
     (["--sbatch=--constraint=h100"], "without dashes"),
+    (["--nodes=2", "--gpus_per_node=4", "--tasks_per_node=2"], "--tasks_per_node = 2: allowed is --gpus_per_node, 4"),
+    (["--gpus_per_node=2", "--tasks_per_node=4"], "--tasks_per_node = 4: allowed is --gpus_per_node, 2"),
+    (["--gpus_per_node=8"], "5 cells use 5, and each has to have work: allowed are at most 5"),
+    (["--nodes=2", "--gpus_per_node=4", "--mesh=8x1"], "allowed are 5, with --mesh=5x1"),
+    (["--gpus_per_node=8", "--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0,0.25,0.5"], "6, or at most 3"),
+    (["--gpus_per_node=4", "--mesh=3x3"], "--mesh = 3x3: that takes 9 devices, there are 4"),
+    (["--array=2", "--gpus_per_node=2", "--mesh=two"], "--mesh = two: allowed are auto and RUNxDATA"),
+    (["--gpus_per_node=3", "--config.sweep.axes=(('train.batch_size',(15,16)),)", "--mesh=1x3"], "batch_size = 16"),
+    (["--keep=some"], "--keep = some: allowed are all, last, and every:K"),
     (["--share=0/2"], "--share is for launch.main"),
     (["--config.model.width=0"], "model.width"),
     (["--config.model.widht=8"], "widht"),
@@ -164,6 +198,34 @@ def test_without_slurm_it_says_so(tmp_path):
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "--dry_run" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def submit(tmp_path, *flags):
+    """With a stand-in for sbatch that accepts everything."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sbatch", "srun"):
+        (tools / name).write_text("#!/bin/bash\necho Submitted batch job 7\n")
+        (tools / name).chmod(0o755)
+    given = [PRESET, f"--workdir={tmp_path}/my run", *flags]
+    return python("launch.slurm", *given, PATH=f"{tools}:{os.environ['PATH']}")
+
+
+def test_the_commands_that_it_names_work_with_spaces_in_the_path(tmp_path):
+    result = submit(tmp_path)
+    assert (result.returncode, result.stdout) == (0, "7\n"), result.stderr
+    (tmp_path / "my run" / "slurm" / "7_0_log.out").write_text("begun")
+    line = next(line for line in result.stderr.splitlines() if "tail -F" in line)
+    command = line.strip().replace("tail -F", "cat")
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout == "begun"
+
+
+@pytest.mark.parametrize("place", ["file", "file/logs", "/proc/logs"])
+def test_logs_that_cannot_be_written_are_one_line(place, tmp_path):
+    (tmp_path / "file").touch()
+    result = submit(tmp_path, f"--logs={tmp_path / place}")
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1), result.stderr
+    assert f"--logs = {tmp_path / place}: " in result.stderr
 
 
 # The real thing.

@@ -59,6 +59,7 @@ def suite(size: Size, options: Options) -> Iterator[Row]:
         for members in options.members:
             count = members * devices
             case = f"groups_of_{mode}_{members}" if mode.isdecimal() else f"{mode}_{members}"
+            running = None  # the one before goes first: memory is for one
             try:
                 running = Members(config, size, count, mode)
                 row = compare(

@@ -27,7 +27,7 @@ class Size:
     num_samples: int = 1_000  # written per measurement
     num_uncached: int = 256  # written per measurement by the sampler without a cache, on CPU
     generation_depth: int = 3  # max_depth of a whole generation's language; its longest expression fits context_length
-    # A whole generation has the paper's number of expressions, and trains on each three or four times.
+    # A whole generation has the paper's number of expressions, and trains on each about five times (paper: 22).
     generation_steps: int = 300  # training steps of a whole generation
     generation_examples: int = 10_000  # training examples and samples of a whole generation
     ensemble_steps: int = 40  # training steps per measurement of an ensemble, on CPU
