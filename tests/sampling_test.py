@@ -86,8 +86,8 @@ def test_several_models_at_once_write_what_each_does_alone():
     for ids, params, key in zip(np.asarray(program(stacked, keys)), several, keys, strict=True):
         np.testing.assert_array_equal(ids, alone(params, key))
     cache = r"= f32\[3,4,2,12,8\]\{[\d,]*\} "
-    assert not re.search(cache + r"(select|scatter)\(", program.as_text())
-    assert re.search(cache + r"dynamic-update-slice\(", program.as_text())
+    assert not re.search(cache + r"(select|scatter)\(", program.as_text() or "")
+    assert re.search(cache + r"dynamic-update-slice\(", program.as_text() or "")
 
 
 def test_rows_never_idle_while_samples_wait():
