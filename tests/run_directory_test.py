@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from etils import epath
 
 from eval.cell import Cell
 from eval.files import is_local
@@ -183,6 +184,22 @@ def test_a_generations_states_stay_while_the_next_one_saves(directory):
     directory.wait()
     assert directory.load_state(4, pytest.fail)[0] == 10
     assert len(list((directory.path / "state").iterdir())) == 4
+
+
+def test_where_there_is_no_file_system(tmp_path, monkeypatch):
+    """TFDS writes and reads files; to an object store they are copied. epath's own path class stands in for one."""
+    monkeypatch.setattr("eval.run_directory.locate", epath.Path)
+    store = RunDirectory(tmp_path / "store")
+    assert not is_local(store.path)
+    with store.lock():
+        store.create({}, "test")
+        for expressions in ([b"\x06"], [b"\x01\x05\x07\x02", b"\x06"]):
+            verdicts = verify(expressions, Grammar())
+            store.write_samples(0, {CELL: Samples(expressions, verdicts, generation=0, **CELL.keys)})
+            assert store.read_samples(CELL, 0).expressions == expressions
+    (store.samples_path(0) / "dataset_info.json").write_text("{}")
+    with pytest.raises(Damaged):
+        store.read_samples(CELL, 0)
 
 
 def test_arrays_may_change_once_a_save_has_begun(directory):
