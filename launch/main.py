@@ -100,9 +100,10 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
     from launch.progress import Reporter, Silent
     from launch.signals import StopRequests
     from loop import hosts
+    from loop.control import Control, Stopped
     from loop.ensemble import members_at_once
     from loop.mesh import parse_mesh
-    from loop.run import Control, Stopped, run
+    from loop.run import run
 
     jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
     if _COMPILATION_CACHE.value:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from eval.files import is_local
-from loop.run import Progress
+from loop.control import Progress
 
 
 class Reporter:

@@ -1,5 +1,5 @@
 from launch.progress import Reporter, _duration, _rate
-from loop.run import Progress
+from loop.control import Progress
 
 
 def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys):

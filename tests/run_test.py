@@ -22,8 +22,9 @@ from logic.command import UsageError
 from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
+from loop.control import Control
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
-from loop.run import Control, run
+from loop.run import run
 
 COSTS = ("train_seconds", "sample_seconds")
 

@@ -21,7 +21,8 @@ from launch.configuration import resolve
 from launch.presets.smoke import get_config
 from launch.shares import enter, of_share, parse_share, refuse_shares, unfinished
 from logic.command import UsageError
-from loop.run import Control, run
+from loop.control import Control
+from loop.run import run
 from loop.shares import split
 
 

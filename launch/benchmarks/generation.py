@@ -23,10 +23,11 @@ from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.verify import python_eval
 from logic.symbols import decode, unpad
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
+from loop.control import Control, Progress
 from loop.cycles import initial_training_set
 from loop.data import lay_out
 from loop.generation import capacity
-from loop.run import Control, Progress, run
+from loop.run import run
 from loop.train import learning_rate
 
 _GENERATIONS = 3  # the first compiles training, the second sampling; the third is measured
