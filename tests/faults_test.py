@@ -221,3 +221,19 @@ def test_the_table_of_statuses_is_that_of_the_code():
     text = faults.__doc__ or ""
     for status in (0, 1, 2, faults.OUT_OF_MEMORY, faults.STORAGE, faults.STOPPED, 130, 141):
         assert f"\n    {status} " in text
+
+
+def test_ctrl_c_is_heard_though_nothing_can_be_logged():
+    code = """
+import os, signal, time
+from launch.signals import StopRequests
+def full_disk(line):
+    raise OSError(28, "No space left on device")
+stop = StopRequests(full_disk)
+for _ in range(2):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+    assert stop()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (130, "")

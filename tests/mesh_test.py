@@ -74,7 +74,7 @@ def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
 
 @pytest.fixture(scope="module")
 def eight() -> dict:
-    """What eight devices make of five cells over `run`, of one over `data`, and of two over both."""
+    """What eight devices make of nine cells over `run`, with padding, of one over `data`, and of two over both."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.mesh_test"],
         capture_output=True,
@@ -96,7 +96,7 @@ def check(ours: dict, one: dict) -> None:
 
 
 def test_cells_over_run_equal_one_device_and_never_communicate(eight):
-    check(eight["run"], observe(5, (1, 1), "map"))
+    check(eight["run"], observe(9, (1, 1), "map"))
     assert eight["run"]["collectives"] == []
 
 
@@ -117,7 +117,7 @@ if __name__ == "__main__":
     print(
         json.dumps(
             {
-                "run": observe(5, (5, 1), "map"),
+                "run": observe(9, (8, 1), "map"),
                 "data": observe(1, (1, 8), "map"),
                 "both": observe(2, (2, 4), "map"),
                 "both_at_once": observe(2, (1, 8), "vmap"),

@@ -22,7 +22,7 @@ from logic.command import UsageError
 from logic.examples import Examples
 from logic.verifier import verify
 from loop.config import Config
-from loop.control import Control
+from loop.control import Control, Stopped
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
 from loop.run import run
 
@@ -149,6 +149,18 @@ def test_rows_that_were_lost_are_measured_again(finished, tmp_path):
     run(CONFIG, cut, Control(warn=said.append, tell=lambda p: pytest.fail("a step was taken")))
     assert results(cut) == results(directory)
     assert len(said) == 1 and "lost rows: generation 2 is measured again" in said[0]
+
+
+def test_what_is_computed_again_does_not_count_as_complete(finished, tmp_path):
+    """Not even if the run ends before it has computed anything."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    cut.write_rows([row for row in cut.rows() if row["generation"] < 2])
+    file = next(cut.samples_path(1).glob("*.array_record*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(Stopped):
+        run(CONFIG, cut, Control(stop=lambda: True))
+    assert {row["generation"] for row in cut.rows()} == {0}
 
 
 def test_a_generation_with_a_wrong_number_is_refused(finished, tmp_path):
