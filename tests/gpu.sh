@@ -36,6 +36,7 @@ part train 120 "${benchmark[@]}" --suite=train --size=paper
 part ensemble 200 "${benchmark[@]}" --suite=ensemble --size=paper --modes=vmap --members=1,2,4,8,16,32 --repeats=2
 part generation 170 "${benchmark[@]}" --suite=generation --size=paper --repeats=1
 part sample 60 "${benchmark[@]}" --suite=sample --size=paper
+part solo 90 "${benchmark[@]}" --suite=generation --size=paper --cells=1 --repeats=1
 part diversity 40 "${benchmark[@]}" --suite=diversity
 # TF32 would blur the comparisons: the tests' tolerances are those of float32.
 export JAX_DEFAULT_MATMUL_PRECISION=highest
@@ -43,7 +44,7 @@ part tests 120 "$python" -m pytest -p no:cacheprovider tests/transformer_test.py
   tests/likelihood_test.py tests/train_test.py tests/edit_distance_test.py
 mv "$out/tests.jsonl" "$out/tests.out" 2>/dev/null && cat "$out/tests.out" >>"$out/tests.log" && rm "$out/tests.out"
 
-cat "$out"/{train,ensemble,generation,sample,diversity,tests}.log 2>/dev/null
+cat "$out"/{train,ensemble,generation,sample,solo,diversity,tests}.log 2>/dev/null
 echo "took $SECONDS s"
 if ((${#failed[@]})); then
   printf '%s\n' "${failed[@]}" >&2
