@@ -26,14 +26,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from eval.checkpoints import OWN, LoadedGeneration, Sampling, cells, likelihood, load_generation, resample
-from eval.distribution import jensen_shannon, mean_estimate
-from eval.measures import Row, measure_change, measure_model, measure_samples
-from eval.shares import open_run
-from logic import command
-from logic.examples import Examples
-from logic.symbols import UNKNOWN, decode, encode
-from logic.verifier import verify
+from eval.loaded import OWN, LoadedGeneration, Sampling, cells, likelihood, load_generation, resample
+from eval.measures.distribution import jensen_shannon, mean_estimate
+from eval.measures.row import Row, measure_change, measure_model, measure_samples
+from logic.boolean.symbols import UNKNOWN, decode, encode
+from logic.boolean.verifier import verify
+from logic.errors import UsageError, usage_errors
+from logic.lines import read_lines
+from loop.examples import Examples
+from loop.storage.shards import open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +89,9 @@ def compare(one: Analysis, other: Analysis) -> dict[str, Any]:
     """What differs between two models, M and M'.
 
     `difference`: measures of M less those of M', where both have them. `js_samples`: Jensen-Shannon divergence of the
-    samples in nats, biased upwards (see eval/distribution.py). `kl_to_compared` = KL(M‖M') and `kl_from_compared` =
-    KL(M'‖M) in nats at temperature 1, each estimated without bias on as many samples of its first model;
-    `symmetric_kl` is their sum. Distances are left out without samples, those of the models also where they cut
+    samples in nats, biased upwards (see eval/measures/distribution.py). `kl_to_compared` = KL(M‖M') and
+    `kl_from_compared` = KL(M'‖M) in nats at temperature 1, each estimated without bias on as many samples of its first
+    model; `symmetric_kl` is their sum. Distances are left out without samples, those of the models also where they cut
     expressions at different lengths.
     """
     difference: Row = {}
@@ -126,14 +127,14 @@ def read_expressions(path: str, context_length: int) -> list[bytes]:
     """The expressions of a file, or of standard input if `path` is `-`. Raises UsageError with the line refused."""
     name = "standard input" if path == "-" else f"file {path!r}"
     expressions: list[bytes] = []
-    for lines in command.read_lines(path):
+    for lines in read_lines(path):
         for line, e in zip(lines, encode(lines), strict=True):
             at = f"{name}, line {len(expressions) + 1}"
             if UNKNOWN in e:
                 word = re.findall(r"[()]|[^\s()]+", line)[e.index(UNKNOWN)]
-                raise command.UsageError(f"{at}: {word!r} is no word of the language")
+                raise UsageError(f"{at}: {word!r} is no word of the language")
             if len(e) > context_length:
-                raise command.UsageError(f"{at}: {len(e)} symbols, and the model's context has {context_length}")
+                raise UsageError(f"{at}: {len(e)} symbols, and the model's context has {context_length}")
             expressions.append(e)
     return expressions
 
@@ -172,13 +173,13 @@ def main(argv: list[str]) -> None:
     """Answers what the flags ask."""
     given = flags.FLAGS
     if len(argv) > 1:
-        raise command.UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+        raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     if not given.workdir:
-        raise command.UsageError("--workdir is missing: name the directory of a run")
+        raise UsageError("--workdir is missing: name the directory of a run")
     if given.generation is None:
         first = cells(open_run(given.workdir))[0]
         there = open_run(given.workdir).generations(first)
-        raise command.UsageError(f"--generation is missing: of {first.name}, there are {', '.join(map(str, there))}")
+        raise UsageError(f"--generation is missing: of {first.name}, there are {', '.join(map(str, there))}")
     loaded = _load(given.workdir, given.cell, given.generation)
     other = None
     if given.compare is not None or given.compare_workdir or given.compare_cell:
@@ -190,7 +191,7 @@ def main(argv: list[str]) -> None:
     samples = how.num_samples != 0
     if not samples:
         how = dataclasses.replace(how, num_samples=None)
-    with command.usage_errors():
+    with usage_errors():
         for model in filter(None, (loaded, other)):
             how.of(model)
     expressions = read_expressions(given.expressions, loaded.model.context_length) if given.expressions else None
@@ -251,6 +252,8 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
+    from launch import cli
+
     # Here, since commands share names of flags.
     flags.DEFINE_string("workdir", None, "directory of the run")
     flags.DEFINE_string("cell", None, "its name, such as full_fresh0.25_seed0; the run's first one if not given")
@@ -267,4 +270,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("compare_workdir", None, "another run to compare with (default: this one)")
     flags.DEFINE_string("compare_cell", None, "another cell to compare with (default: this one)")
     flags.DEFINE_boolean("json", False, "print JSON on a terminal as well")
-    command.run(main)
+    cli.run(main)

@@ -19,10 +19,11 @@ from multiprocessing.connection import Connection
 
 from absl import flags
 
+from launch import cli
 from launch.benchmarks.case import Row
 from launch.benchmarks.machine import available_cores, describe, peak_memory, use_cores
 from launch.benchmarks.sizes import SIZES, Options, Size
-from logic import command
+from logic.errors import UsageError
 
 SUITES = {  # and the cores each uses by default on a CPU; 0: all of them
     "train": 1,
@@ -84,7 +85,7 @@ def _header(dtype: str, out: Connection) -> None:
 def main(argv: list[str]) -> None:
     """Runs the suites that the flags name, each size in a process of its own."""
     if len(argv) > 1:
-        raise command.UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+        raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     suites, sizes = _chosen("suite", _SUITE.value, SUITES), _chosen("size", _SIZE.value, SIZES)
     options = Options(
         repeats=_REPEATS.value,
@@ -99,7 +100,7 @@ def main(argv: list[str]) -> None:
         ),
     )
     if _CORES.value > available_cores():
-        raise command.UsageError(f"--cores={_CORES.value}: allowed are 0 to {available_cores()}, what there is")
+        raise UsageError(f"--cores={_CORES.value}: allowed are 0 to {available_cores()}, what there is")
 
     header = next(_in_process(_header, options.dtype))
     print(json.dumps(header), flush=True)
@@ -149,21 +150,21 @@ def _in_process(work: object, *args: object) -> Iterator[Row]:
 def _chosen(flag: str, names: list[str], allowed: dict) -> list[str]:
     for name in names:
         if name not in allowed:
-            raise command.UsageError(f"--{flag}={name}: allowed are {', '.join(allowed)}")
+            raise UsageError(f"--{flag}={name}: allowed are {', '.join(allowed)}")
     if not names:
-        raise command.UsageError(f"--{flag} is empty: allowed are {', '.join(allowed)}")
+        raise UsageError(f"--{flag} is empty: allowed are {', '.join(allowed)}")
     return list(dict.fromkeys(names))
 
 
 def _filled(flag: str, values: list[str]) -> list[str]:
     if not values:
-        raise command.UsageError(f"--{flag} is empty: name at least one")
+        raise UsageError(f"--{flag} is empty: name at least one")
     return values
 
 
 def _integer(flag: str, text: str, also: str = "") -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise command.UsageError(f"--{flag}={text}: allowed are {also}integers from 1")
+        raise UsageError(f"--{flag}={text}: allowed are {also}integers from 1")
     return int(text)
 
 
@@ -200,4 +201,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

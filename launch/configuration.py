@@ -9,8 +9,8 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from eval.run_directory import setting_label
 from loop.config import Config
+from loop.storage.run_directory import setting_label
 
 
 def defaults() -> config_dict.ConfigDict:

@@ -24,8 +24,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from launch.distributed import LOST
-from logic.command import UsageError, printable
+from launch.cluster.distributed import LOST
+from logic.errors import UsageError, printable
 
 OUT_OF_MEMORY, STORAGE, STOPPED = 69, 74, 75
 

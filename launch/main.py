@@ -20,10 +20,11 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from launch import cli
+from launch.cluster.distributed import processes
+from launch.cluster.shards import enter, of_share, parse_share, refuse_shares, unfinished
 from launch.configuration import resolve, settings
-from launch.distributed import processes
-from launch.shares import enter, of_share, parse_share, refuse_shares, unfinished
-from logic import command
+from logic.errors import UsageError, printable, usage_errors
 from loop.config import Config
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
@@ -72,12 +73,12 @@ _SHARE = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
     """Runs the sweep that the flags describe."""
     if len(argv) > 1:
-        raise command.UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+        raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     if _CONFIG.value is None:
-        raise command.UsageError("--config is missing: name a preset, such as --config=launch/presets/demo.py")
+        raise UsageError("--config is missing: name a preset, such as --config=launch/presets/demo.py")
     if not _WORKDIR.value:
-        raise command.UsageError("--workdir is missing: name a directory for the run")
-    with command.usage_errors():
+        raise UsageError("--workdir is missing: name a directory for the run")
+    with usage_errors():
         config = resolve(_CONFIG.value)
         parts = settings(_CONFIG.value)
         share = parse_share(_SHARE.value, config) if _SHARE.value else None
@@ -91,19 +92,20 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
     # Only from here on is anything slow to import, or written.
     import jax
 
-    from eval.cell import Cell
-    from eval.report import build_report, print_findings
-    from eval.run_directory import RunDirectory
-    from eval.shares import open_run
-    from eval.stored_generation import check_keep
+    from eval.report.build import build_report
+    from eval.report.terminal import print_findings
     from launch.faults import STOPPED, known_faults
     from launch.progress import Reporter, Silent
     from launch.signals import StopRequests
-    from loop import hosts
-    from loop.control import Control, Stopped
-    from loop.ensemble import members_at_once
-    from loop.mesh import parse_mesh
+    from loop.cell import Cell
     from loop.run import run
+    from loop.storage.checkpoints import check_keep
+    from loop.storage.run_directory import RunDirectory
+    from loop.storage.shards import open_run
+    from loop.training import multihost
+    from loop.training.ensemble import members_at_once
+    from loop.training.mesh import parse_mesh
+    from loop.watch import Control, Stopped
 
     jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
     if _COMPILATION_CACHE.value:
@@ -113,14 +115,14 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
     where = f"{len(devices)} x {devices[0].device_kind}"
     where += "".join(f", --{flag.name}={flag.value}" for flag in (_MESH, _MEMBERS) if flag.value != "auto")
     where += ", --deterministic" if _DETERMINISTIC.value else ""
-    with command.usage_errors():
+    with usage_errors():
         check_keep(_KEEP.value)
         for part_config in parts.values():
             parse_mesh(_MESH.value, len(part_config.cells()), len(devices), part_config.train.batch_size)
             members_at_once(_MEMBERS.value, part_config, len(part_config.cells()))
-    first = hosts.first()
-    if share and not hosts.alone():
-        raise command.UsageError(f"--share = {_SHARE.value}: a share is run by one process, with --distributed=off")
+    first = multihost.first()
+    if share and not multihost.alone():
+        raise UsageError(f"--share = {_SHARE.value}: a share is run by one process, with --distributed=off")
     if share:
         with known_faults(whole.path):
             directory = enter(whole, config, parts, share, where)
@@ -154,9 +156,9 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
                     locks.enter_context(part.lock(reporter.say))
                     part.create(dataclasses.asdict(part_config), where)
                     part.repair(reporter.say)
-            hosts.barrier("repaired")
+            multihost.barrier("repaired")
             if not (part.path / "config.json").exists():
-                raise command.UsageError(f"--workdir {part.path} is not where all processes see it")
+                raise UsageError(f"--workdir {part.path} is not where all processes see it")
             done = 1 + max((row["generation"] for row in part.rows()), default=-1)
             if done:
                 reporter.say(f"{part.path} holds {done} complete generations: going on from there")
@@ -170,11 +172,9 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
             for row in part.rows():
                 if "status" in row:
                     cell = Cell.of(row)
-                    reporter.say(
-                        f"{cell.name} ended in generation {row['generation']}: {command.printable(row['status'])}"
-                    )
+                    reporter.say(f"{cell.name} ended in generation {row['generation']}: {printable(row['status'])}")
             nothing = not share and all("status" in row for row in part.rows())
-            if hosts.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
+            if multihost.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
                 reporter.say("no cell finished a generation: there is nothing to report")
                 sys.exit(1)
         if not first:
@@ -200,4 +200,4 @@ def _cores() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -16,14 +16,14 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from launch import devices
+from launch import cli
 from launch.configuration import resolve, settings
-from launch.estimates import cell_bytes, disk, host_memory, seconds, work
-from logic import command
-from logic.command import UsageError
+from launch.planning import devices
+from launch.planning.estimates import cell_bytes, disk, host_memory, seconds, work
+from logic.errors import UsageError, usage_errors
 from loop.config import Config
-from loop.memory import FILLED, bytes_on_device, groups, members_that_fit, num_params
-from loop.shares import split
+from loop.shards import split
+from loop.training.memory import FILLED, bytes_on_device, groups, members_that_fit, num_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Machine:
 
 def mesh_of(cells: int, machine: Machine, config: Config) -> tuple[int, int]:
     """(run, data), as the ensemble would lay out so many cells. Raises ValueError for a mesh that is not possible."""
-    from loop.mesh import parse_mesh  # imports JAX
+    from loop.training.mesh import parse_mesh  # imports JAX
 
     return parse_mesh(machine.mesh, cells, machine.num_devices, config.train.batch_size)
 
@@ -238,7 +238,7 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"--keep={flags.FLAGS.keep}: allowed are all, last, and every:K with an integer K from 1")
     if flags.FLAGS.device:
         devices.named(flags.FLAGS.device)
-    with command.usage_errors():
+    with usage_errors():
         resolve(flags.FLAGS.config)
         parts = settings(flags.FLAGS.config)
     device, count = (devices.named(flags.FLAGS.device), 1) if flags.FLAGS.device else devices.present()
@@ -252,7 +252,7 @@ def main(argv: list[str]) -> None:
         flags.FLAGS.hosts,
         flags.FLAGS.host_cores,
     )
-    with command.usage_errors():
+    with usage_errors():
         plans = {label: plan(of_shares(config, flags.FLAGS.shares), machine) for label, config in parts.items()}
     for label, p in plans.items():
         if flags.FLAGS.json:
@@ -298,4 +298,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()  # here: other commands have flags of the same names
-    command.run(main)
+    cli.run(main)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from eval.files import is_local
-from loop.control import Progress
+from loop.storage.atomic_files import is_local
+from loop.watch import Progress
 
 
 class Reporter:

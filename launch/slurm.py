@@ -29,15 +29,15 @@ from typing import Any
 
 from absl import flags
 
-from eval.files import is_local
-from eval.run_directory import RunDirectory
-from eval.stored_generation import check_keep
+from launch import cli
 from launch import main as launcher
+from launch.cluster.shards import enter, refuse_shares
 from launch.configuration import resolve, settings
-from launch.shares import enter, refuse_shares
-from logic import command
-from logic.command import UsageError
+from logic.errors import UsageError, usage_errors
 from loop.config import Config
+from loop.storage.atomic_files import is_local
+from loop.storage.checkpoints import check_keep
+from loop.storage.run_directory import RunDirectory
 
 _ARRAY = flags.DEFINE_integer("array", 0, "tasks, each with a share of the cells; 0: one job for all", lower_bound=0)
 _MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 0, "tasks of the array at a time; 0: all", lower_bound=0)
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> None:
         raise UsageError("--config is missing: name a preset, such as --config=launch/presets/demo.py")
     if not given.workdir:
         raise UsageError("--workdir is missing: name a directory that all nodes see")
-    with command.usage_errors():
+    with usage_errors():
         config = resolve(given.config)
         parts = settings(given.config)
     _check_flags(config, parts)
@@ -155,7 +155,7 @@ def _check_flags(config: Config, parts: dict[str, Config]) -> None:
 
 def _check_mesh(mesh: str, cells: int, batch_sizes: list[int]) -> None:
     """Refuses now what would be refused after hours in the queue, such as GPUs, each a process, without work."""
-    from loop.mesh import parse_mesh  # imports JAX
+    from loop.training.mesh import parse_mesh  # imports JAX
 
     def smallest(gpus: int) -> tuple[int, int]:
         return min((parse_mesh(mesh, cells, gpus, size) for size in batch_sizes), key=math.prod)
@@ -290,4 +290,4 @@ def _check_workdir(whole: RunDirectory, config: Config, parts: dict[str, Config]
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -1,29 +1,21 @@
-"""TFDS data sets: true expressions of the real distribution, and the samples of a run's generations.
+"""A TFDS data set of the real data: true expressions, drawn from the real distribution.
 
-Both are stored as array_record and need no TensorFlow. TFDS is slow to import and may be missing where models
+It is stored as array_record and needs no TensorFlow. TFDS is slow to import and may be missing where models
 are trained, so other modules import this one where they use it.
-
-Axes: N samples, L symbols of the longest sample of the generation (at least 1).
 """
 
 import dataclasses
-import re
-import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from logic.grammar import Grammar
-from logic.symbols import WORDS, decode, lengths, pad
-from logic.truth_table import evaluate
-from logic.verifier import Verdicts
+from logic.boolean.grammar import Grammar
+from logic.boolean.symbols import WORDS, decode
+from logic.boolean.truth_table import evaluate
 
-BLOCK = 1024  # samples of one TFDS example: TFDS works per example, so one example per sample takes minutes
-
-_VOCABULARY = ", ".join(f"{i} {word}" for i, word in enumerate(WORDS))
+VOCABULARY = ", ".join(f"{i} {word}" for i, word in enumerate(WORDS))
 
 _CITATION = """\
 @article{briesch2023large,
@@ -32,11 +24,6 @@ _CITATION = """\
   journal = {arXiv preprint arXiv:2311.16822},
   year    = {2023},
 }"""
-
-
-def _array(dtype: type, *shape: int | None, doc: str) -> tfds.features.Tensor:
-    """An array stored as its bytes: faster than TFDS's lists of numbers, which also cut float64 to 32 bits."""
-    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes", doc=doc)
 
 
 @dataclasses.dataclass(eq=False)
@@ -78,14 +65,16 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
             description=(
                 "Logic expressions over True, False, not, and, or, all of them true: independent draws from "
                 "GenLogicExpr (Briesch et al.) conditioned on being true. `log_probability` is exact, in nats; "
-                f"`symbols` are ids: {_VOCABULARY}."
+                f"`symbols` are ids: {VOCABULARY}."
             ),
             features=tfds.features.FeaturesDict(
                 {
                     "expression": tfds.features.Text(doc="Python's own syntax, fully bracketed."),
                     "symbols": tfds.features.Tensor(shape=(None,), dtype=np.uint8, doc="Ids, without <eos>."),
                     "depth": tfds.features.Scalar(dtype=np.int32, doc="Deepest bracket nesting."),
-                    "log_probability": _array(np.float64, doc="Exact, in nats."),
+                    "log_probability": tfds.features.Tensor(
+                        shape=(), dtype=np.float64, encoding="bytes", doc="Exact, in nats."
+                    ),
                 }
             ),
             homepage="https://arxiv.org/abs/2311.16822",
@@ -108,147 +97,3 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
         }
         for i, row in enumerate(zip(*columns.values(), strict=True)):
             yield i, dict(zip(columns, row, strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """What one cell's model wrote in one generation, in the order of writing."""
-
-    expressions: list[bytes]  # N
-    verdicts: Verdicts  # bool arrays of N
-    cycle: str
-    fresh_ratio: float
-    seed: int
-    generation: int
-
-    def __post_init__(self) -> None:
-        sizes = [len(self.expressions), *map(len, self.verdicts)]
-        if len(set(sizes)) > 1:
-            raise ValueError(f"sizes of expressions and verdicts = {sizes}: they must be equal")
-
-
-def _features(length: int) -> dict[str, tfds.features.FeatureConnector]:
-    """The features of a block of n samples. `length` is fixed, since TFDS 4.9 misreads an array whose shape has
-    two unknown sizes and whose content has fewer bytes than sizes, such as n expressions of no symbols."""
-    return {
-        "symbols": _array(np.uint8, None, length, doc="ids, one row per sample, padded with 0"),
-        "length": _array(np.int32, None, doc="symbols of each sample"),
-        "syntactic": _array(np.bool_, None, doc="is one boolean expression by Python's grammar"),
-        "semantic": _array(np.bool_, None, doc="is syntactic and true"),
-        "in_support": _array(np.bool_, None, doc="could have been written by the generator of the real data"),
-        "index": _array(np.int64, None, doc="position among the samples of this cell and generation"),
-        "cycle": tfds.features.Text(doc="how training data is made"),
-        "fresh_ratio": _array(np.float64, doc="share of fresh real data"),
-        "seed": _array(np.int64, doc="seed of the cell"),
-        "generation": _array(np.int64, doc="generation that wrote the samples"),
-    }
-
-
-def split_name(cell: str) -> str:
-    """The TFDS split of a cell: TFDS allows no dot, so `full_fresh0.25_seed0` becomes `full_fresh0p25_seed0`."""
-    name = cell.replace(".", "p")
-    if not re.fullmatch(r"[\w-]+", name, re.ASCII) or name == "all":
-        raise ValueError(f"cell = {cell!r}: allowed are letters, digits, '_', '-' and '.', but not 'all'")
-    return name
-
-
-def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples]) -> None:
-    """Writes a generation's samples as a TFDS data set in `directory`, one split per cell.
-
-    Anyone can read it, without this code:
-
-        import tensorflow_datasets as tfds
-        builder = tfds.builder_from_directory(directory)
-        for block in builder.as_data_source("full_fresh0p25_seed0"): ...
-
-    A block is up to `BLOCK` samples, in order, as NumPy arrays: uint8 `symbols` (n, L), padded with 0, and so
-    on, see `_features`. The data set is made in a hidden sibling directory, whose name ends in `.tmp` (left over by a
-    killed run, it is removed by the next), and renamed when complete, so `directory` is never half written; one that
-    exists is removed just before. One process writes a given directory at a time.
-    Raises ValueError for no cells, or cells whose names make the same split.
-    """
-    directory = Path(directory)
-    splits = {split_name(cell): samples for cell, samples in samples_by_cell.items()}
-    if not splits or len(splits) < len(samples_by_cell):
-        raise ValueError(f"cells = {list(samples_by_cell)}: one or more, of different split names, are needed")
-    new = directory.with_name(f".{directory.name}.tmp")
-    old = directory.with_name(f".{directory.name}.gone")
-    for left_over in (new, old):
-        if left_over.exists():
-            shutil.rmtree(left_over)
-    new.mkdir(parents=True)
-    length = max([1, *(len(e) for samples in splits.values() for e in samples.expressions)])
-    # The quickest way that TFDS offers: download_and_prepare would shuffle and write everything twice.
-    writer = tfds.core.SequentialWriter(_info(new, length), 1 << 40, file_format="array_record")
-    writer.initialize_splits(list(splits))
-    writer.add_examples({split: _blocks(samples, length) for split, samples in splits.items()})
-    writer.close_all()
-    if directory.exists():
-        directory.rename(old)
-    new.rename(directory)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def belongs_to(file: str, cell: str) -> bool:
-    """Whether a file of a data set of samples is read for this cell: the cell's own records, and the descriptions."""
-    return ".array_record-" not in file or file.startswith(f"samples-{split_name(cell)}.array_record-")
-
-
-def read_samples(directory: Path | str, cell: str) -> Samples:
-    """Reads back what `write_samples` wrote for a cell, given its name or its split's.
-
-    Raises FileNotFoundError for a directory without a data set, KeyError for a cell that is not there.
-    """
-    directory = Path(directory)
-    if not (directory / "dataset_info.json").is_file():
-        raise FileNotFoundError(f"directory = {directory}: no data set of samples is there")
-    builder = tfds.builder_from_directory(directory)
-    if split_name(cell) not in builder.info.splits:
-        raise KeyError(f"cell = {cell!r}: {directory} has {sorted(builder.info.splits)}")
-    blocks = list(builder.as_data_source(split_name(cell)))
-    expressions: list[bytes] = []
-    for block in blocks:
-        length = block["symbols"].shape[1]
-        flat = block["symbols"].tobytes()
-        expressions += [flat[i * length : i * length + n] for i, n in enumerate(block["length"].tolist())]
-    verdicts = Verdicts(*(np.concatenate([block[name] for block in blocks]) for name in Verdicts._fields))
-    return Samples(
-        expressions,
-        verdicts,
-        cycle=blocks[0]["cycle"].decode(),
-        fresh_ratio=float(blocks[0]["fresh_ratio"]),
-        seed=int(blocks[0]["seed"]),
-        generation=int(blocks[0]["generation"]),
-    )
-
-
-def _info(directory: Path, length: int) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
-        builder=tfds.core.DatasetIdentity(
-            name="samples", version=tfds.core.Version("1.0.0"), data_dir=str(directory), module_name=""
-        ),
-        description=(
-            "What the models of one generation wrote, with verdicts. One split per cell; one example is a block "
-            f"of up to {BLOCK} samples, in order. Symbol ids: {_VOCABULARY}."
-        ),
-        features=tfds.features.FeaturesDict(_features(length)),
-        disable_shuffling=True,
-    )
-
-
-def _blocks(samples: Samples, length: int) -> Iterator[dict[str, Any]]:
-    """The TFDS examples of a cell; a cell without samples has one block of none, which keeps its provenance."""
-    for start in range(0, max(len(samples.expressions), 1), BLOCK):
-        block = slice(start, start + BLOCK)
-        expressions = samples.expressions[block]
-        yield {
-            "symbols": pad(expressions, length),
-            "length": lengths(expressions).astype(np.int32),
-            **{name: verdict[block] for name, verdict in samples.verdicts._asdict().items()},
-            "index": np.arange(start, start + len(expressions)),
-            "cycle": samples.cycle,
-            "fresh_ratio": np.float64(samples.fresh_ratio),
-            "seed": np.int64(samples.seed),
-            "generation": np.int64(samples.generation),
-        }

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 from absl import flags
 
-from logic import command
-from logic.grammar import Grammar
-from logic.symbols import decode
+from logic.boolean.grammar import Grammar
+from logic.boolean.symbols import decode
+from logic.errors import UsageError, usage_errors
 
 _BLOCK = 4096  # expressions drawn at once, each block from its own stream: that is what keeps memory small
 
@@ -20,8 +20,8 @@ _BLOCK = 4096  # expressions drawn at once, each block from its own stream: that
 def main(argv: list[str]) -> None:
     """Draws and prints."""
     if len(argv) > 1:
-        raise command.UsageError(f"{argv[1]!r}: no arguments are allowed, only flags (see --help)")
-    with command.usage_errors():
+        raise UsageError(f"{argv[1]!r}: no arguments are allowed, only flags (see --help)")
+    with usage_errors():
         grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
     n, seed = flags.FLAGS.n, flags.FLAGS.seed
     for block in range(-(-n // _BLOCK)):
@@ -32,8 +32,10 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":  # not on import, since commands share names of flags
+    from launch import cli
+
     flags.DEFINE_integer("n", 1000, "Number of expressions.", lower_bound=0)
     flags.DEFINE_integer("min_depth", 1, "Every constant lies at least this deep, in operators.")
     flags.DEFINE_integer("max_depth", 5, "And at most this deep: min_depth to 12.")
     flags.DEFINE_integer("seed", 0, "Seed of the random draws.", lower_bound=0)
-    command.run(main)
+    cli.run(main)

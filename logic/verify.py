@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from logic import command
-from logic.grammar import Grammar
-from logic.symbols import encode
-from logic.verifier import Verdicts, verify
+from logic.boolean.grammar import Grammar
+from logic.boolean.symbols import encode
+from logic.boolean.verifier import Verdicts, verify
+from logic.errors import UsageError, printable, usage_errors
+from logic.lines import read_lines
 
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]')  # the module csv leaves a lone `\r` bare, which then ends a row
 
@@ -34,18 +35,20 @@ def to_csv(lines: Sequence[str], verdicts: Verdicts) -> str:
 def main(argv: list[str]) -> None:
     """Reads, verifies and prints, a chunk of lines at a time."""
     if len(argv) > 2:
-        raise command.UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
-    with command.usage_errors():
+        raise UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
+    with usage_errors():
         grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
-    out, show = sys.stdout.buffer, command.printable if sys.stdout.isatty() else str
+    out, show = sys.stdout.buffer, printable if sys.stdout.isatty() else str
     header = b"expression,syntactic,semantic,in_support\n"
-    for lines in command.read_lines(argv[1] if len(argv) > 1 else None):
+    for lines in read_lines(argv[1] if len(argv) > 1 else None):
         out.write(header + show(to_csv(lines, verify(encode(lines), grammar))).encode())
         header = b""
     out.write(header)  # nothing was read
 
 
 if __name__ == "__main__":  # not on import, since commands share names of flags
+    from launch import cli
+
     flags.DEFINE_integer("min_depth", 1, "Support: every constant lies at least this deep, in operators.")
     flags.DEFINE_integer("max_depth", 5, "Support: and at most this deep, min_depth to 12.")
-    command.run(main)
+    cli.run(main)

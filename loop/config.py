@@ -8,9 +8,9 @@ import difflib
 import itertools
 from typing import Any
 
-from eval.cell import Cell
-from logic.grammar import Grammar
-from loop.shares import split
+from logic.boolean.grammar import Grammar
+from loop.cell import Cell
+from loop.shards import split
 from model.config import ModelConfig, SampleConfig
 
 CYCLES = ("full", "incremental", "balanced", "expanding", "subsample", "fresh")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.cell import Cell
-from logic.examples import Examples, concatenate
+from loop.cell import Cell
 from loop.config import Config
-from model.streams import Purpose, generator
+from loop.examples import Examples, concatenate
+from loop.streams import Purpose, generator
 
 
 def real_examples(config: Config, seed: int, generation: int, n: int) -> Examples:

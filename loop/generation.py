@@ -9,15 +9,15 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from eval.cell import Cell
-from eval.run_directory import Generation
-from logic.examples import Examples
-from logic.symbols import unpad
+from logic.boolean.symbols import unpad
+from loop.cell import Cell
 from loop.config import Config
-from loop.data import TrainData, lay_out
-from loop.ensemble import Ensemble
+from loop.examples import Examples
 from loop.outcome import Outcome, exchange
-from model.streams import Purpose, generator
+from loop.storage.run_directory import Generation
+from loop.streams import Purpose, generator
+from loop.training.data import TrainData, lay_out
+from loop.training.ensemble import Ensemble
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from eval.cell import Cell
-from eval.run_directory import Generation
-from eval.stored_generation import examples_from_arrays, examples_to_arrays
-from logic.examples import Examples
-from loop import hosts
+from loop.cell import Cell
+from loop.examples import Examples
+from loop.storage.checkpoints import examples_from_arrays, examples_to_arrays
+from loop.storage.run_directory import Generation
+from loop.training import multihost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +31,10 @@ def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[C
       mine: of the cells whose home is here.
       params: of all cells; they stay where they are (`Ensemble.place`).
     """
-    if hosts.alone():
+    if multihost.alone():
         return dict(mine)
     theirs: dict[Cell, Outcome] = {}
-    for payload in hosts.gather(_pack(mine)):
+    for payload in multihost.gather(_pack(mine)):
         theirs |= _unpack(payload, params)
     return {cell: mine.get(cell) or theirs[cell] for cell in params}
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from eval.cell import Cell
-from eval.run_directory import Damaged, Generation, RunDirectory
-from logic.command import UsageError
-from logic.examples import Examples
-from loop import hosts
+from logic.errors import UsageError
+from loop.cell import Cell
 from loop.config import Config
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
+from loop.examples import Examples
 from loop.outcome import Outcome
+from loop.storage.run_directory import Damaged, Generation, RunDirectory
+from loop.training import multihost
 
 
 @dataclasses.dataclass
@@ -77,7 +77,7 @@ def rebuild(
                 if cell in held:
                     loops[cell], reached = _rebuild_cell(config, directory, cell, first, warn)
                     damaged = min(damaged, reached)
-        damaged = min(int(reached) for reached in hosts.gather(str(damaged).encode()))
+        damaged = min(int(reached) for reached in multihost.gather(str(damaged).encode()))
         if damaged == first:
             return first, loops
         first = damaged
@@ -130,7 +130,7 @@ def reload(
     outcomes: dict[Cell, Outcome] | None = None
     if directory.stored(generation):
         outcomes = _read_outcomes(config, directory, loops, generation, warn)
-    return outcomes if all(hosts.gather(b"" if outcomes is None else b"complete")) else None
+    return outcomes if all(multihost.gather(b"" if outcomes is None else b"complete")) else None
 
 
 def _read_outcomes(

@@ -13,22 +13,22 @@ from typing import Any
 
 import jax
 
-from eval.anatomy import anatomy
-from eval.cell import Cell
-from eval.measures import COLUMNS, Row, measure_change, measure_model, measure_samples, measure_training_set
-from eval.run_directory import RunDirectory
-from logic.dataset import Samples
-from logic.verifier import verify
-from loop import hosts
+from eval.measures.anatomy import anatomy
+from eval.measures.row import COLUMNS, Row, measure_change, measure_model, measure_samples, measure_training_set
+from logic.boolean.verifier import verify
+from loop.cell import Cell
 from loop.config import Config
-from loop.control import Control, Stopped, Watch
 from loop.cycles import held_out_expressions
-from loop.ensemble import Ensemble
 from loop.generation import run_generation
-from loop.mesh import parse_mesh
 from loop.outcome import Outcome
 from loop.resume import Loop, complete_rows, rebuild, reload
-from model.streams import Purpose, generator
+from loop.storage.run_directory import RunDirectory
+from loop.storage.samples import Samples
+from loop.streams import Purpose, generator
+from loop.training import multihost
+from loop.training.ensemble import Ensemble
+from loop.training.mesh import parse_mesh
+from loop.watch import Control, Stopped, Watch
 
 Measured = tuple[list[Row], list[dict[str, Any]]]  # rows and anatomies of a generation
 
@@ -42,12 +42,12 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     cells = config.cells()
     found = directory.rows()
     settings = [dataclasses.asdict(config), control.members, control.mesh]
-    hosts.check_equal(settings, "the configuration, --members or --mesh")
-    hosts.check_equal(found, "the metrics in --workdir")
+    multihost.check_equal(settings, "the configuration, --members or --mesh")
+    multihost.check_equal(found, "the metrics in --workdir")
     rows = complete_rows(directory, found, cells, control.warn)
     first = 1 + max((row["generation"] for row in rows), default=-1)
     if first == config.loop.generations or _all_ended(rows, cells):
-        if hosts.first():
+        if multihost.first():
             directory.drop_states(lambda t: t < first)  # killed between the last rows and this
             directory.prune(control.keep)
         return
@@ -56,7 +56,7 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
     held = {cell for cell, here in zip(cells, ensemble.held, strict=True) if here}
     first, loops = rebuild(config, directory, cells, held, rows, first, control.warn)
     rows = [row for row in rows if row["generation"] < first]
-    if hosts.first() and len(rows) < len(found):
+    if multihost.first() and len(rows) < len(found):
         directory.write_rows(rows)  # at once: what is computed again must not count as complete
     sweep = _Sweep(config, directory, ensemble, rows, control)
     measured = reload(config, directory, loops, first, control.warn)
@@ -65,13 +65,13 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
         loops = _advance(config, loops, first, measured)
         first += 1
     if first == config.loop.generations or not loops:
-        hosts.barrier("run")
+        multihost.barrier("run")
         return
     seeds = {cell.seed for cell in held}
     state = directory.load_state(first, control.warn, lambda c: c in held or (first == 0 and c.seed in seeds))
-    hosts.check_equal(state and state[0], "the saved states in --workdir")
+    multihost.check_equal(state and state[0], "the saved states in --workdir")
     saved = state and state[1]
-    if hosts.first():
+    if multihost.first():
         directory.drop_states(lambda t: t > first)  # they follow from another past, or will be made again
     watch = Watch(config, directory, first, control, sweep.stopping)
     commit: Future[Measured] | None = None
@@ -91,14 +91,14 @@ def run(config: Config, directory: RunDirectory, control: Control = Control()) -
         if commit is not None:
             sweep.settle(t, commit.result())
     directory.wait()
-    hosts.barrier("run")
+    multihost.barrier("run")
 
 
 @contextlib.contextmanager
 def _background() -> Iterator[ThreadPoolExecutor]:
     """A second thread. What it has begun is finished first, whatever happens; unless it waits for a lost process."""
     background = ThreadPoolExecutor(max_workers=1)
-    wait = hosts.alone()
+    wait = multihost.alone()
     try:
         yield background
         wait = True
@@ -153,13 +153,13 @@ class _Sweep:
         """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it."""
         alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
         if alive:
-            if hosts.first():
+            if multihost.first():
                 samples = {cell: _verified(self.config, generation, cell, outcome) for cell, outcome in alive.items()}
                 self.directory.write_samples(generation, samples)
             self.directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
             self.directory.wait()
         measured = self.measure(generation, outcomes)
-        if hosts.alone():
+        if multihost.alone():
             self._write(generation, measured)
         return measured
 
@@ -169,7 +169,7 @@ class _Sweep:
         for cell, home in zip(self.config.cells(), self.ensemble.home, strict=True):
             if cell not in outcomes or home != jax.process_index():
                 continue
-            if self.control.stop() if hosts.alone() else self.stopping.is_set():
+            if self.control.stop() if multihost.alone() else self.stopping.is_set():
                 raise Stopped  # it is written: the next start measures it
             outcome = outcomes[cell]
             row = {**cell.keys, "generation": generation}
@@ -184,13 +184,13 @@ class _Sweep:
 
     def settle(self, generation: int, measured: Measured) -> None:
         """Brings what several processes have measured to the one that writes."""
-        if not hosts.alone():
+        if not multihost.alone():
             self.complete(generation, measured)
 
     def complete(self, generation: int, measured: Measured) -> None:
         """Writes what all processes have measured."""
-        everything = [json.loads(part) for part in hosts.gather(json.dumps(measured).encode())]
-        if hosts.first():
+        everything = [json.loads(part) for part in multihost.gather(json.dumps(measured).encode())]
+        if multihost.first():
             order = {cell: i for i, cell in enumerate(self.config.cells())}
             rows, anatomies = (
                 sorted((entry for part in everything for entry in part[kind]), key=lambda entry: order[Cell.of(entry)])

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from eval.diversity import levenshtein_diversity
+from eval.measures.diversity import levenshtein_diversity
 from launch.benchmarks.case import Contender, Row, compare, timed
 from launch.benchmarks.gpt2 import require
 from launch.benchmarks.sizes import Options, Size
-from logic.grammar import Grammar
+from logic.boolean.grammar import Grammar
 
 _LOOPED = 600  # samples whose pairs the Python loop takes: its cost per pair does not depend on their number
 

@@ -14,10 +14,10 @@ from launch.benchmarks.case import Contender, Row, UnavailableError, blank, comp
 from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.train import Peer, training_data
-from launch.flops import forward_flops, train_flops
-from logic.grammar import Grammar
+from launch.planning.flops import forward_flops, train_flops
+from logic.boolean.grammar import Grammar
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
-from loop.ensemble import Ensemble
+from loop.training.ensemble import Ensemble
 
 _ACCELERATOR_STEPS = 20
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory")

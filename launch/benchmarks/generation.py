@@ -15,20 +15,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from eval.run_directory import RunDirectory
 from launch.benchmarks import gpt2
 from launch.benchmarks.case import Contender, Row, compare
 from launch.benchmarks.diversity import python_loop
 from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.verify import python_eval
-from logic.symbols import decode, unpad
+from logic.boolean.symbols import decode, unpad
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
-from loop.control import Control, Progress
 from loop.cycles import initial_training_set
-from loop.data import lay_out
 from loop.generation import capacity
 from loop.run import run
-from loop.train import learning_rate
+from loop.storage.run_directory import RunDirectory
+from loop.training.data import lay_out
+from loop.training.train import learning_rate
+from loop.watch import Control, Progress
 
 _GENERATIONS = 3  # the first compiles training, the second sampling; the third is measured
 _CELLS_ON_ACCELERATOR = 8

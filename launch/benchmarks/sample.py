@@ -13,10 +13,10 @@ from launch.benchmarks import gpt2
 from launch.benchmarks.case import Contender, Row, compare, timed
 from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
-from launch.flops import forward_flops
-from logic.grammar import Grammar
+from launch.planning.flops import forward_flops
+from logic.boolean.grammar import Grammar
 from loop.config import Config, LoopConfig, SweepConfig
-from loop.ensemble import Ensemble
+from loop.training.ensemble import Ensemble
 from model.config import ModelConfig, SampleConfig
 from model.transformer import forward, init_params
 

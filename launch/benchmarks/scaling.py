@@ -17,9 +17,10 @@ from typing import Any
 
 from absl import flags
 
+from launch import cli
 from launch.benchmarks.machine import available_cores
 from launch.benchmarks.sizes import SIZES, Size
-from logic import command
+from logic.errors import UsageError
 
 _DEVICES = flags.DEFINE_list("devices", "1,2,4,8", "numbers of devices")
 _CELLS = flags.DEFINE_integer("cells_per_device", 2, "cells on every device", lower_bound=1)
@@ -35,7 +36,7 @@ def measure(devices: int, cells_per_device: int, size: Size, steps: int, repeats
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
     from launch.benchmarks.ensemble import Members
-    from logic.grammar import Grammar
+    from logic.boolean.grammar import Grammar
     from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 
     config = Config(
@@ -71,10 +72,10 @@ def measure(devices: int, cells_per_device: int, size: Size, steps: int, repeats
 def main(argv: list[str]) -> None:
     """Measures every number of devices, one after another."""
     if len(argv) > 1:
-        raise command.UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
+        raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     for text in _DEVICES.value:
         if not text.isdecimal() or int(text) < 1:
-            raise command.UsageError(f"--devices={text}: allowed are integers from 1")
+            raise UsageError(f"--devices={text}: allowed are integers from 1")
     size = SIZES[_SIZE.value]
     first = None
     for devices in map(int, _DEVICES.value):
@@ -88,4 +89,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -5,7 +5,7 @@ Importing this module is cheap: no JAX.
 
 import dataclasses
 
-from logic.grammar import Grammar
+from logic.boolean.grammar import Grammar
 from model.config import ModelConfig
 
 

@@ -12,11 +12,11 @@ from launch.benchmarks import gpt2
 from launch.benchmarks.case import Contender, Row, compare
 from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
-from launch.flops import train_flops
-from logic.examples import Examples
+from launch.planning.flops import train_flops
 from loop.config import TrainConfig
-from loop.data import TrainData, lay_out, windows
-from loop.train import TrainState, init_state, train_step
+from loop.examples import Examples
+from loop.training.data import TrainData, lay_out, windows
+from loop.training.train import TrainState, init_state, train_step
 from model.config import ModelConfig
 
 _EXAMPLES = 2_000

@@ -12,9 +12,9 @@ import numpy as np
 from launch.benchmarks.case import Contender, Row, compare, timed
 from launch.benchmarks.gpt2 import require
 from launch.benchmarks.sizes import Options, Size
-from logic.grammar import Grammar
-from logic.symbols import decode, encode
-from logic.verifier import verify
+from logic.boolean.grammar import Grammar
+from logic.boolean.symbols import decode, encode
+from logic.boolean.verifier import verify
 
 GRAMMAR = Grammar(1, 5)
 _NODES = (ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Constant, ast.Load)

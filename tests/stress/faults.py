@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from eval.run_directory import RunDirectory
-from logic.dataset import split_name
+from loop.storage.run_directory import RunDirectory
+from loop.storage.samples import split_name
 from tests.stress.outputs import REFUSED, differences
 from tests.stress.phases import phases
 from tests.stress.sweep import CELLS, CHUNKS, Start, Sweep, complete_generations, lost, newest_state

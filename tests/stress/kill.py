@@ -22,7 +22,8 @@ from typing import Any
 
 from absl import flags
 
-from logic import command
+from launch import cli
+from logic.errors import UsageError
 from tests.stress.phases import PHASES, phases
 from tests.stress.sweep import CELLS, CHUNKS, ROOT, AtOperation, Start, Sweep, lost
 
@@ -203,7 +204,7 @@ def main(argv: list[str]) -> None:
     known = {"signals": faults.signals, "damage": faults.damage, "disk": faults.disk, "two": faults.two}
     unknown = set(_PARTS.value) - {*known, "demo"}
     if unknown:
-        raise command.UsageError(f"--parts={','.join(sorted(unknown))}: allowed are {', '.join(known)}, demo")
+        raise UsageError(f"--parts={','.join(sorted(unknown))}: allowed are {', '.join(known)}, demo")
     scratch = Path(_SCRATCH.value or tempfile.mkdtemp(prefix="stress-")).absolute()
     scratch.mkdir(parents=True, exist_ok=True)
     tally, rng = Tally(), random.Random(_SEED.value)
@@ -255,4 +256,4 @@ def undisturbed(sweep: Sweep, folder: Path, tally: Tally) -> tuple[Start, Times]
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

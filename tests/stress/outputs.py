@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.cell import Cell
-from eval.run_directory import Damaged, RunDirectory
+from loop.cell import Cell
+from loop.storage.run_directory import Damaged, RunDirectory
 
 TIMES = ("train_seconds", "sample_seconds")
 # Orbax names its data at random, and how many files it splits them into depends on time.

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cell import Cell
-from eval.run_directory import RunDirectory
+from loop.cell import Cell
+from loop.storage.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 CHUNKS = 3  # of steps in a generation

@@ -1,0 +1,1 @@
+"""The measures of one cell and generation, one idea a file."""

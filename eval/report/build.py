@@ -1,0 +1,160 @@
+"""Makes a run's report, or a comparison of several runs: the page, with figures and tables beside it."""
+
+import base64
+import dataclasses
+import errno
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from logic.errors import UsageError
+from loop.storage.atomic_files import write_atomically
+from loop.storage.run_directory import RunDirectory
+from loop.storage.shards import SharedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from eval.statistics.fall import Comparison
+    from eval.statistics.findings import Finding
+    from eval.statistics.summary import Summary
+
+QUESTION = (
+    "What happens to a language model that is trained on what its predecessor wrote, generation after generation?"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the report says of one run."""
+
+    label: str
+    directory: RunDirectory
+    record: dict[str, Any]  # config.json
+    metrics: "pd.DataFrame"
+    statuses: list[Mapping[str, Any]]
+    summary: "Summary"
+    findings: "list[Finding]"
+    comparisons: "list[Comparison]"  # of fresh ratios on common seeds
+    declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
+
+    @property
+    def state(self) -> str:
+        """How far the run is."""
+        last = int(self.metrics["generation"].max())
+        planned = self.record["config"].get("loop", {}).get("generations", last + 1)
+        if isinstance(self.directory, SharedRun) and (missing := self.directory.unfinished()):
+            some = ", ".join(f"{i} ({how})" for i, how in list(missing.items())[:10])
+            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+            return f"not finished: of {len(self.directory.shares)} shares, these are missing: {some}{more}"
+        if last + 1 < planned and len(self.statuses) < len(self.summary.cells):
+            return f"not finished: {last + 1} of {planned} generations are there"
+        return f"{last + 1} generations"
+
+
+def read_run(directory: RunDirectory, label: str = "") -> Run:
+    """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
+    from eval.statistics import fall, findings, summary
+
+    record = directory.config()
+    metrics, statuses = summary.tables(directory.rows())
+    if metrics.empty:
+        raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
+    summarised = summary.summary(metrics, statuses)
+    found, sentences, comparisons = findings.findings(metrics), fall.sentences(metrics), fall.comparisons(metrics)
+    return Run(label, directory, record, metrics, statuses, summarised, found, comparisons, sentences)
+
+
+def _labels(directories: Sequence[RunDirectory]) -> list[str]:
+    """The directories' names, with as many parents as it takes to tell them apart."""
+    paths = [directory.path for directory in directories]
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        labels = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
+
+
+def _render(runs: Sequence[Run], folder: Path) -> str:
+    """Writes figures and tables into the folder and returns the page."""
+    import jinja2
+    import pandas as pd
+
+    from eval.report import charts, figures, page, text
+    from eval.statistics import findings, summary
+
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
+    for part in ("cells", "groups"):
+        tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
+        table = pd.concat(tables, ignore_index=True)
+        table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
+    pairs = [{"run": run.label, **c._asdict(), **c.difference._asdict()} for run in runs for c in run.comparisons]
+    pd.DataFrame(pairs).drop(columns="difference", errors="ignore").to_csv(folder / "comparisons.csv", index=False)
+    metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
+    metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "assets"),
+        autoescape=True,  # samples and configurations are not to be trusted
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    images = {d.name: base64.b64encode((folder / f"{d.name}.svg").read_bytes()).decode() for d in drawn}
+    return environment.get_template("report.html.jinja").render(
+        question=QUESTION,
+        runs=runs,
+        scripts=charts.scripts(),
+        data=charts.embedded(page.page_data(runs)),
+        samples={run.label: page.sample_columns(run) for run in runs},
+        figures=drawn,
+        images=images,
+        kinds=page.KINDS,
+        shown_samples=page.SHOWN_SAMPLES,
+        measures=summary.MEASURES,
+        events=summary.EVENTS,
+        badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
+        number=text.number,
+        interval=text.interval,
+        span=text.span,
+        event=text.event,
+        missing=text.missing,
+        pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
+    )
+
+
+def build_report(directories: Sequence[RunDirectory]) -> Path:
+    """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
+
+    A run with further axes counts as its parts. An old report is there until the new page takes its place at once.
+
+    Raises:
+      UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
+    """
+    home = directories[0]
+    parts = [part for directory in directories for part in directory.parts()]
+    parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
+    unique = list({part.path.resolve(): part for part in parts}.values())
+    runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="report-") as scratch:
+            page = _render(runs, Path(scratch))
+            _publish(Path(scratch), page, home.report)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UsageError(f"--workdir {home.path} cannot be written: {error.strerror}") from None
+    return home.report / "index.html"
+
+
+def _publish(files: Path, page: str, target: Path) -> None:
+    """Replaces a report file by file, the page last; then removes what the old one had and this one has not."""
+    target.mkdir(exist_ok=True)
+    new = {"index.html", *(path.name for path in files.iterdir())}
+    for path in sorted(files.iterdir()):
+        write_atomically(target / path.name, path.read_bytes())
+    write_atomically(target / "index.html", page)
+    for path in list(target.iterdir()):
+        if path.name not in new and not path.name.startswith("."):  # another process may be writing hidden files
+            path.unlink(missing_ok=True)

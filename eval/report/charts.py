@@ -1,0 +1,268 @@
+"""The interactive charts of the report: the library that draws them, what they look like, and which measures they know.
+
+Charts are Vega-Lite specifications, drawn in the browser by report.js. Vega, Vega-Lite and Vega-Embed (0.9 MB) come as
+one script out of the package vl-convert-python; Plotly's package has only its full script, of 4.8 MB.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+
+GROUPS = {  # measures in the order of the picker; a column that is not named here comes last, under its own name
+    "What the model writes": {
+        "levenshtein_diversity": "Levenshtein diversity",
+        "semantic_correctness": "semantic correctness",
+        "syntactic_correctness": "syntactic correctness",
+        "in_support": "in the support of the real distribution",
+        "outside_syntax": "outside the support: no expression",
+        "outside_false": "outside the support: not true",
+        "outside_form": "outside the support: true, of another form",
+        "unique_fraction": "unique fraction",
+        "unique_trees_fraction": "unique fraction, modulo commutativity",
+        "novelty": "novelty (not in the training set)",
+        "sample_entropy": "entropy of the samples (nats)",
+        "top1_share": "share of the most frequent sample",
+        "length_mean": "mean length (symbols)",
+        "depth_mean": "mean depth",
+    },
+    "How far it is from the real distribution": {
+        "support_coverage": "covered mass of the real distribution",
+        "rare_mass_reached": "reached mass of rare expressions",
+        "real_root_share": "samples of real descent",
+        "js_training": "Jensen–Shannon divergence from the training set",  # noqa: RUF001 (two names, joined by a dash)
+        "kl_from_real": "KL of the model from the real distribution (nats)",
+        "kl_from_real_se": "its standard error (nats)",
+        "kl_paired": "KL from the real distribution, paired (nats)",
+        "kl_paired_se": "its standard error, paired (nats)",
+        "real_nll": "negative log-likelihood of real data (nats)",
+        "kl_depth": "KL of the depths (nats)",
+        "tv_depth": "total variation of the depths",
+        "kl_length": "KL of the lengths (nats)",
+        "tv_length": "total variation of the lengths",
+        "kl_root": "KL of the root symbols (nats)",
+        "tv_root": "total variation of the root symbols",
+    },
+    "What the model is trained on": {
+        "train_size": "training examples",
+        "train_unique_fraction": "unique fraction of the training set",
+        "train_real_fraction": "real share of the training set",
+        "train_diversity": "diversity of the training set",
+    },
+    "Training": {
+        "train_loss": "training loss (nats per symbol)",
+        "validation_loss": "validation loss (nats per symbol)",
+        "steps": "steps",
+        "train_seconds": "seconds of training",
+        "sample_seconds": "seconds of sampling",
+        "train_tokens": "training symbols",
+    },
+}
+
+
+# The chart library and the page's own script.
+
+
+class Script(NamedTuple):
+    """A script's text, and its hash as a content security policy names it."""
+
+    text: "Markup"
+    source: str
+
+
+def _script(text: str) -> Script:
+    from markupsafe import Markup
+
+    text = text.replace("\r\n", "\n").replace("</script", "<\\/script")  # in a string of the script: the same to it
+    text = f"(() => {{\n{text}\n}})();"  # neither sees the other's names
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(Markup(text), f"'sha256-{digest}'")
+
+
+@functools.cache
+def _library() -> Script:
+    import vl_convert
+
+    return _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def scripts() -> list[Script]:
+    """The chart library and the page's own script; none if the library is not installed: then the page is still."""
+    try:
+        import vl_convert  # noqa: F401
+    except ImportError:
+        print("eval.report: no vl-convert-python here, so that the page is not interactive", file=sys.stderr)
+        return []
+    parts = (
+        (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
+        for name in ("report_look.js", "report.js")
+    )
+    return [_library(), _script('"use strict";\n' + "\n".join(parts))]
+
+
+def embedded(data: Any) -> "Markup":
+    """JSON for a script element of type application/json: no text in it can end the element or begin another."""
+    from markupsafe import Markup
+
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")  # < > & occur in strings only
+    return Markup(text)
+
+
+# Measures and colours.
+
+
+def numeric(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The measures among the columns of a metrics table, where they have any value."""
+    import pandas as pd
+
+    columns = table.columns.drop(["cycle", "fresh_ratio", "seed", "generation"])
+    return table[columns].apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
+
+
+def measures_of(tables: Iterable["pd.DataFrame"]) -> list[dict[str, str]]:
+    """The measures that the picker offers: every numeric column of the runs' metrics that has a value."""
+    there = list(dict.fromkeys(name for table in tables for name in numeric(table)))
+    named = [(group, name, label) for group, names in GROUPS.items() for name, label in names.items() if name in there]
+    known = {name for _, name, _ in named}
+    named += [("Other", name, name.replace("_", " ")) for name in there if name not in known]
+    return [{"group": group, "name": name, "label": label} for group, name, label in named]
+
+
+def colours(n: int) -> tuple[list[str], list[str]]:
+    """Colours of n fresh ratios, for a light page (those of the static figures) and for a dark one."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    steps = np.arange(n) / max(n - 1, 1)
+    shade = colormaps["viridis"]
+    return [to_hex(shade(0.74 * x)) for x in steps], [to_hex(shade(0.97 - 0.6 * x)) for x in steps]
+
+
+# The charts: report.js fills in data, titles, sizes and scales.
+
+_GENERATION = {
+    "field": "generation",
+    "type": "quantitative",
+    "title": "generation",
+    "axis": {"tickMinStep": 1},
+    "scale": {"nice": False},
+}
+_WHO = [  # formatted by report.js: Vega-Lite 6 looks for words in the wrong place where the nearest point is wanted
+    {"field": field, "title": title, "type": "quantitative", "format": "", "formatType": "plain"}
+    for field, title in {
+        "run": "run",
+        "cycle": "cycle",
+        "line": "fresh data",
+        "generation": "generation",
+        "who": "seeds",
+        "value": "value",
+        "range": "smallest to largest",
+        "seeds": "by seed",
+    }.items()
+]
+_LINE = {
+    "x": _GENERATION,
+    "y": {"field": "value", "type": "quantitative"},
+    "stroke": {"field": "line", "type": "nominal"},
+    "strokeDash": {"field": "line", "type": "nominal"},
+}
+_COLOUR = {"field": "colour", "type": "nominal", "scale": None}  # without a scale of its own: the legend is of lines
+_MEAN, _SEED = ({"filter": f"datum.kind == '{kind}'"} for kind in ("mean", "seed"))
+MEASURE_CHART = {
+    "data": {"name": "rows"},
+    "facet": {"field": "panel", "type": "nominal", "title": None, "sort": None},
+    "spacing": {"row": 26, "column": 26},
+    "spec": {
+        "height": 230,
+        "layer": [
+            {
+                "transform": [_MEAN],
+                "mark": {"type": "area", "opacity": 0.16},
+                "encoding": {
+                    "x": _GENERATION,
+                    "y": {"field": "low", "type": "quantitative"},
+                    "y2": {"field": "high"},
+                    "fill": _COLOUR,
+                },
+            },
+            {
+                "transform": [_SEED],
+                "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.55},
+                "encoding": _LINE | {"detail": {"field": "who", "type": "nominal"}},
+            },
+            {"transform": [_MEAN], "mark": {"type": "line", "strokeWidth": 2.4}, "encoding": _LINE},
+            {
+                "params": [
+                    {
+                        "name": "near",
+                        "select": {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"},
+                    }
+                ],
+                "mark": {"type": "point", "filled": True, "size": 70, "cursor": "pointer"},
+                "encoding": {
+                    "x": _LINE["x"],
+                    "y": _LINE["y"],
+                    "fill": _COLOUR,
+                    "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
+                    "tooltip": _WHO,
+                },
+            },
+        ],
+    },
+}
+_BAR = {"field": "bar", "type": "nominal", "sort": None}
+HISTOGRAM = {
+    "data": {"name": "rows"},
+    "width": "container",
+    "height": 190,
+    "encoding": {
+        "x": _BAR,
+        "tooltip": [
+            {"field": "bar", "type": "nominal"},
+            {"field": "share", "type": "quantitative", "format": ".2~%", "title": "of the samples"},
+            {"field": "truth", "type": "quantitative", "format": ".2~%", "title": "real distribution"},
+        ],
+    },
+    "layer": [
+        {
+            "mark": {"type": "bar"},
+            "encoding": {"y": {"field": "share", "type": "quantitative", "axis": {"format": "%"}, "title": None}},
+        },
+        {
+            "transform": [{"filter": "datum.truth != null"}],
+            "mark": {"type": "tick", "thickness": 2.5},
+            "encoding": {"y": {"field": "truth", "type": "quantitative"}},
+        },
+    ],
+}
+DESCENT = {
+    "data": {"name": "rows"},
+    "width": "container",
+    "height": 210,
+    "params": [{"name": "now", "value": 0}],
+    "mark": {"type": "bar", "cursor": "pointer"},
+    "encoding": {
+        "x": {"field": "generation", "type": "ordinal", "title": "generation", "axis": {"labelAngle": 0}},
+        "y": {"field": "share", "type": "quantitative", "axis": {"format": "%"}, "title": None},
+        "order": {"field": "place", "type": "quantitative"},
+        "color": {"field": "colour", "type": "nominal", "scale": None},
+        "opacity": {"condition": {"test": "datum.generation == now", "value": 1}, "value": 0.5},
+        "tooltip": [
+            {"field": "generation", "type": "ordinal", "title": "samples of generation"},
+            {"field": "origin", "type": "nominal", "title": "first seen as"},
+            {"field": "share", "type": "quantitative", "format": ".2~%"},
+        ],
+    },
+}

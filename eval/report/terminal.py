@@ -1,0 +1,42 @@
+"""A run's summary and findings on standard output."""
+
+import sys
+
+from eval.report.build import read_run
+from eval.report.text import interval, number, span
+from logic.errors import printable
+from loop.cell import Cell
+from loop.storage.run_directory import RunDirectory
+
+
+def print_findings(directory: RunDirectory) -> None:
+    """Prints a run's summary and findings to standard output. Raises UsageError if there is nothing to summarise."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
+    run = read_run(directory)
+    # The console's own width, but where the output goes to a file lines should not be cut at 80.
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(title=f"First → last generation ({run.state}), means over seeds", title_justify="left")
+    for header in ("cycle", "φ", "seeds", "diversity", "change [95 %]", "semantically correct", "unique"):
+        table.add_column(header, justify="left" if header == "cycle" else "right")
+    for row in run.summary.groups.to_dict("records"):
+        table.add_row(
+            row["cycle"],
+            f"{row['fresh_ratio']:g}",
+            str(row["cells"]),
+            span(row, "diversity", ""),
+            f"{number(row['diversity_change'], '+%')} {interval(row, 'diversity_change', '+%')}".strip(),
+            span(row, "semantic_correctness", "%"),
+            span(row, "unique_fraction", "%"),
+        )
+    console.print(table)
+    console.print("\nFall of diversity; for few seeds the intervals are Student's t, wider than the table's bootstrap:")
+    console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
+    for i, finding in enumerate(run.findings, 1):
+        console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")
+        console.print(Padding(finding.sentence, (0, 0, 0, 3)))
+    for row in run.summary.cells[run.summary.cells["status"] != ""].to_dict("records"):
+        cell = Cell.of(row)
+        console.print(f"\n{cell.name} ended early: {printable(row['status'])}")

@@ -1,0 +1,1 @@
+"""From rows to answers: intervals, events, trends, findings."""

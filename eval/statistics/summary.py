@@ -1,0 +1,146 @@
+"""A run's summary: every cell, and every (cycle, fresh ratio) across its seeds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from eval.measures.row import COLUMNS
+from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
+
+CELL = ["cycle", "fresh_ratio", "seed"]
+GROUP = ["cycle", "fresh_ratio"]
+EVENTS = ("full_correctness_generation", "half_diversity_generation", "collapse_generation")
+MEASURES = {  # name in the summary: column of the metrics
+    "diversity": "levenshtein_diversity",
+    "semantic_correctness": "semantic_correctness",
+    "unique_fraction": "unique_fraction",
+}
+VALUES = (*(f"{name}_{when}" for name in MEASURES for when in ("first", "last")), "diversity_change")
+TIMES = ("onset", "half_life")  # estimated, in generations; not every cell or group gets there
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds; its 95 % interval, None for fewer than two seeds; the number of seeds."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+class Summary(NamedTuple):
+    """`cells`: one row per cell. `groups`: one per (cycle, fresh ratio), means with `_low` and `_high`."""
+
+    cells: pd.DataFrame
+    groups: pd.DataFrame
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
+    """Splits the rows of a run's metrics.jsonl into the metrics and the statuses of cells that ended early."""
+    metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(COLUMNS))
+    return metrics, [row for row in rows if "status" in row]
+
+
+def mean_interval(values: Iterable[float | None]) -> Estimate:
+    """Mean with the 95 % percentile bootstrap interval; None and NaN are left out.
+
+    Resampling few seeds gives too narrow an interval: below about ten, read it as a lower bound on the uncertainty.
+    """
+    x = np.array([v for v in values if v is not None and np.isfinite(v)], np.float64)
+    if len(x) == 0:
+        return Estimate(None, None, None, 0)
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Estimate(mean, None, None, 1)
+    if np.ptp(x) == 0:
+        return Estimate(mean, mean, mean, len(x))
+    interval = bootstrap((x,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    return Estimate(mean, float(interval.low), float(interval.high), len(x))
+
+
+def relative_change(first: float, last: float) -> float | None:
+    """(last - first) / first; None where there is nothing to relate to."""
+    return (last - first) / first if first > 0 else None
+
+
+def _first_generation(table: pd.DataFrame, reached: pd.Series) -> int | None:
+    generations = table["generation"][reached]
+    return int(generations.min()) if len(generations) else None
+
+
+def _cell_summary(table: pd.DataFrame) -> dict[str, Any]:
+    """The figures of one cell from its rows, in order of generation; an event that did not happen is None."""
+    first, last = table.iloc[0], table.iloc[-1]
+    diversity = table["levenshtein_diversity"]
+    summary: dict[str, Any] = {
+        "last_generation": int(last["generation"]),
+        "full_correctness_generation": _first_generation(table, table["semantic_correctness"] == 1),
+        "half_diversity_generation": _first_generation(
+            table, (diversity <= diversity.iloc[0] / 2) & (diversity.iloc[0] > 0)
+        ),
+        "collapse_generation": _first_generation(table, table["top1_share"] == 1),
+    }
+    for name, column in MEASURES.items():
+        summary[f"{name}_first"], summary[f"{name}_last"] = float(first[column]), float(last[column])
+    summary["half_life"] = half_life(diversity)
+    changed = len(table) > 1
+    summary["diversity_change"] = relative_change(diversity.iloc[0], diversity.iloc[-1]) if changed else None
+    return summary
+
+
+def _group_summary(cells: pd.DataFrame, onset: Onset) -> dict[str, Any]:
+    """The figures of one (cycle, fresh ratio) across its cells.
+
+    Values are those of the cells that reached the group's last generation: numbers of different generations do not mix.
+    The mean of an event exists only if it happened in every cell: a mean over some would be too early. The half-life
+    is a median that takes cells without one as lasting at least until their last generation.
+    """
+    last = cells["last_generation"].max()
+    complete = cells[cells["last_generation"] == last]
+    summary = {"cells": len(cells), "complete_cells": len(complete), "last_generation": last}
+    for name in EVENTS:
+        reached = cells[name].dropna()
+        summary[f"{name}_reached"] = len(reached)
+        estimate = mean_interval(reached if len(reached) == len(cells) else [])
+        summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    for name in VALUES:
+        estimate = mean_interval(complete[name])
+        summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    summary |= {"onset": onset.generation, "onset_low": onset.low, "onset_high": onset.high}
+    measured = cells[cells["last_generation"].notna()]
+    half: Median = median_time(measured["half_life"].tolist(), measured["last_generation"].tolist())
+    summary |= {"half_life": half.median, "half_life_low": half.low, "half_life_high": half.high}
+    return summary | {"half_life_censored": half.censored}
+
+
+def summary(metrics: pd.DataFrame, statuses: Sequence[Mapping[str, Any]] = ()) -> Summary:
+    """Summarises a run. `statuses`: the last rows of cells that ended early, with `status` and the cell's keys."""
+    ended = {tuple(row[k] for k in CELL): f"{row['status']} (generation {row.get('generation')})" for row in statuses}
+    rows = {}
+    for key, table in metrics.groupby(CELL, sort=False):
+        rows[key] = _cell_summary(table.sort_values("generation"))
+    for key in ended:
+        rows.setdefault(key, {})  # it ended before its first generation was measured
+    columns = [*CELL, "status", "last_generation", *EVENTS, *VALUES, "half_life"]
+    cells = pd.DataFrame(
+        [dict(zip(CELL, key, strict=True)) | {"status": ended.get(key, "")} | row for key, row in rows.items()],
+        columns=columns,
+    )
+    whole = ["last_generation", *EVENTS]
+    cells[whole] = cells[whole].astype("Int64")
+    numbers = [*VALUES, "half_life"]
+    cells[numbers] = cells[numbers].astype(np.float64)
+    groups = pd.DataFrame(
+        [
+            dict(zip(GROUP, key, strict=True)) | _group_summary(g, group_onset(metrics, *key))
+            for key, g in cells.groupby(GROUP, sort=False)
+        ]
+    )
+    means = [
+        c for c in groups if c.startswith((*EVENTS, *VALUES, *TIMES)) and not c.endswith(("_reached", "_censored"))
+    ]
+    groups[means] = groups[means].astype(np.float64)  # None is NaN, in a column without any number too
+    return Summary(cells, groups)

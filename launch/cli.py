@@ -1,0 +1,149 @@
+"""What every command shares: flags, help, and one-line errors.
+
+A command module defines absl flags, a `main(argv)`, and ends with `cli.run(main)`. Its docstring is the
+text of `--help`. Data goes to standard output, everything else to standard error.
+
+Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its traceback), 130 Ctrl-C,
+141 the reader of standard output has gone (`| head`), the last two as the shell counts SIGINT and SIGPIPE.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from logic.errors import UsageError, printable
+
+_HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
+
+# What absl says of a value of the wrong type -> what a user can act on.
+_EXPECTED = {
+    r"invalid literal for int\(\).*": "allowed is an integer",
+    r"could not convert string to float.*": "allowed is a number",
+    r"\('Non-boolean argument to boolean flag.*": "allowed are true and false",
+}
+
+
+def run(main: Callable[[list[str]], None]) -> NoReturn:
+    """Parses the flags, calls `main` with the remaining arguments (the first is the program) and exits."""
+
+    def flushed(argv: list[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # at absl's default, libraries tell every step they take
+        main(argv)
+        sys.stdout.flush()  # here, where a broken pipe can still be caught
+
+    try:
+        app.run(flushed, flags_parser=_parse_flags)
+    except UsageError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _discard_stdout()
+        sys.exit(130)
+    except BrokenPipeError:
+        _discard_stdout()
+        sys.exit(141)
+    raise AssertionError("absl.app.run exits")
+
+
+def _program() -> str:
+    """The command as the user knows it: the module's name under `python -m`, else the script's."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
+
+
+def _fail(message: str) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+    print(f"{_program()}: {printable(' '.join(message.split()))}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _discard_stdout() -> None:
+    """Lets the interpreter's last flush go nowhere instead of failing once more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses all flags; returns the program and the other arguments."""
+    for arg in argv[1:]:
+        if arg == "--":
+            break
+        if arg in _HELP:
+            print(_help(everything=arg.endswith("full")))
+            sys.stdout.flush()
+            sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UsageError(_explain_flag(error)) from error
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        if not _raised_by_parsers(error):
+            raise
+        raise UsageError(_explain_override(error, argv)) from error
+    for name in flags.FLAGS:  # ml_collections tells of an unreadable configuration file at its first use only
+        value = flags.FLAGS[name].value
+        if type(value).__name__ == "_ErrorConfig":
+            raise UsageError(_explain_override(vars(value)["_error"], argv))
+    return rest
+
+
+def _explain_flag(error: flags.Error) -> str:
+    """The message of absl, in plain words."""
+    message = str(error)
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return message.replace(" ?", "?") + " (--help lists the flags)"
+    flag, in_config_file, trace = message.partition("Error whilst parsing config file:")
+    if in_config_file:
+        kind, _, text = trace.strip().splitlines()[-1].partition(": ")
+        if not kind.endswith(("ValueError", "UsageError")):
+            raise error  # a bug in the file, not a value that it refuses
+        return flag + text
+    for pattern, expected in _EXPECTED.items():
+        message = re.sub(pattern, expected, message)
+    return message
+
+
+def _explain_override(error: Exception, argv: list[str]) -> str:
+    """What ml_collections raises for `--config=FILE` and `--config.field=value`, in plain words."""
+    if isinstance(error, OSError):
+        reason = str(error).strip().splitlines()[-1].strip()
+        return "cannot read the configuration file: " + re.sub(r"^\[Errno \d+\] ", "", reason)
+    text = str(error.args[0] if error.args else error).replace("\\n", "\n").replace("\\", "")
+    missing = re.search(r"lookup: ([\w.]+)", text) or re.match(r"['\"]*(\w+)['\"]*(\n|$)", text)
+    if missing is None:
+        return text
+    used = re.compile(rf"--?\w+\.(.*\.)?{re.escape(missing[1])}([.=\[]|$)")
+    given = next((arg for arg in argv[1:] if used.match(arg)), missing[1])
+    nearest = re.search(r'Did you mean "(\w+)"', text)
+    hint = f"; did you mean {nearest[1]!r}?" if nearest else ""
+    return f"{given}: the configuration has no such field{hint}"
+
+
+def _raised_by_parsers(error: BaseException) -> bool:
+    """Whether absl or ml_collections refused a value, rather than a user's configuration file failing."""
+    modules = {str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return {module.split(".")[0] for module in modules - {__name__}} <= {"absl", "ml_collections"}
+
+
+def _help(everything: bool) -> str:
+    """The main module's docstring and its own flags, or all flags, with their defaults."""
+    doc = (sys.modules["__main__"].__doc__ or "").strip()
+    if everything:
+        return f"{doc}\n{flags.FLAGS.get_help()}"
+    lines = [doc, "", "Flags:"]
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]):
+        default = (flag.default_as_str or "...").strip("'")
+        lines.append(f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}={default}")
+        lines.append(textwrap.fill(flag.help or "", 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join([*lines, "  --help", "      this text; --helpfull adds the flags of the libraries"])

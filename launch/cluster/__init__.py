@@ -1,0 +1,1 @@
+"""Several machines: processes as one program, shards, Slurm."""

@@ -1,0 +1,160 @@
+"""What a sweep takes: operations, tokens, seconds, disk. Counted from the configuration; see docs/scaling.md.
+
+Nothing is run. Samples are taken to be as long as real expressions, and training to take all its steps: a loop that
+collapses, or stops early, takes less.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from launch.planning.devices import ASSUMED_BANDWIDTH_SHARE, Device, Share
+from launch.planning.flops import forward_flops, train_flops
+from loop.config import Config
+from loop.training.memory import CellBytes, bytes_per_cell, groups, num_params, sampler_rows
+
+# Seconds of one core, measured on an AMD EPYC with samples of the paper's language: see docs/scaling.md.
+HOST_SECONDS_PER_PAIR = 1 / 38e6  # edit distances of distinct expressions, on all cores
+HOST_SECONDS_PER_SAMPLE = 22e-6  # verification and all other measures, on one core: one thread does it
+STATES_ON_DISK = 5  # two of a generation are kept while the third is written, and two of the one before
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Of one cell and generation."""
+
+    train_tokens: int
+    train_flops: float
+    evaluation_flops: float  # losses between the steps, and held-out expressions at the end
+    sample_symbols: float
+    sample_flops: float
+    sample_bytes: (
+        float  # that an accelerator's memory moves for it: parameters and cache, once for every symbol of a row
+    )
+    pairs: float  # of distinct expressions to be compared: samples and training set
+
+    @property
+    def flops(self) -> float:
+        """All operations."""
+        return self.train_flops + self.evaluation_flops + self.sample_flops
+
+
+def work(config: Config, accelerator: bool) -> Work:
+    """What one cell's generation takes, training to the last step."""
+    model, train, loop = config.model, config.train, config.loop
+    batch = train.batch_size * model.context_length
+    evaluations = -(-train.max_steps // train.eval_interval)
+    evaluated = evaluations * 2 * train.eval_batches * batch + loop.num_held_out * model.context_length
+
+    length = config.language.length_distribution()
+    T = model.context_length
+    read = np.minimum(np.arange(len(length)) + 1, T)  # symbols that the model reads to write a sample: `<eos>` first
+    through = np.cumsum([forward_flops(model, attended) for attended in range(1, T + 1)])
+    symbols = loop.num_samples * float(length @ read)
+
+    rows = sampler_rows(config, accelerator)
+    scalar = 2 if model.dtype == "bfloat16" else 4
+    cache = 2 * model.num_layers * rows * T * model.width * scalar
+    return Work(
+        train_tokens=train.max_steps * batch,
+        train_flops=train.max_steps * batch * train_flops(model),
+        evaluation_flops=evaluated * forward_flops(model),
+        sample_symbols=symbols,
+        sample_flops=loop.num_samples * float(length @ through[read - 1]),
+        sample_bytes=symbols / rows * (num_params(model) * scalar + cache),
+        pairs=sum(_pairs(config, n) for n in (loop.num_samples, loop.num_examples)),
+    )
+
+
+def _pairs(config: Config, n: int) -> float:
+    """Pairs of distinct expressions among n draws from the real distribution."""
+    some = min(n, 20_000)
+    distinct = len(set(config.language.sample(some, np.random.default_rng(0)))) * n / some
+    return distinct * (distinct - 1) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Seconds:
+    """Of one generation of the whole sweep; compilation, once, is not in it."""
+
+    train: float  # evaluations included
+    sample: float
+    host: float  # verification and measures
+    overlapped: bool  # whether the host works beside the devices, which takes an accelerator
+
+    @property
+    def total(self) -> float:
+        """From one generation to the next."""
+        devices = self.train + self.sample
+        return max(devices, self.host) if self.overlapped else devices + self.host
+
+
+def seconds(
+    config: Config,
+    device: Device,
+    mesh: tuple[int, int],
+    at_once: int,
+    shares: dict[str, Share],
+    host_cores: int,
+    hosts: int = 1,
+) -> Seconds:
+    """One generation (but the first, in which cells of equal seed are computed once).
+
+    Args:
+      mesh: devices along `run` and `data`.
+      at_once: cells that a device takes side by side.
+      shares: of the device's peak, in `train` and `sample`.
+      host_cores: that measure, of one host; on a CPU the devices.
+      hosts: each measures an equal part of the cells.
+    """
+    run, data = mesh
+    cells, todo = len(config.cells()), work(config, device.accelerator)
+    count, together = groups(-(-cells // run), at_once)
+    rows, peak = count * together, device.peak(config.model.dtype)
+    train = rows * (todo.train_flops + todo.evaluation_flops) / data / (peak * shares["train"].value)
+    sample = todo.sample_flops / (peak * shares["sample"].value)
+    if device.accelerator:  # a symbol at a time: memory, not arithmetic, sets the pace
+        sample = max(sample, todo.sample_bytes / (device.bandwidth * ASSUMED_BANDWIDTH_SHARE))
+    serial = config.loop.num_samples * HOST_SECONDS_PER_SAMPLE
+    host = -(-cells // hosts) * (serial + todo.pairs * HOST_SECONDS_PER_PAIR / host_cores)
+    return Seconds(train, rows * sample / data, host, device.accelerator)
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """Bytes at most, of the whole sweep; orbax compresses parameters by about a tenth."""
+
+    samples: int  # of all generations
+    checkpoint: int  # of one generation, parameters and training sets as they are in the last
+    checkpoints: int  # that stay
+    state: int  # within a generation, while a run works
+
+
+def disk(config: Config, keep: str) -> Disk:
+    """What `--keep=all`, `last` or `every:K` leaves, and what a run needs besides."""
+    from loop.storage.checkpoints import NEWEST
+
+    cells, loop = config.cells(), config.loop
+    longest = config.model.context_length  # one sample that does not end makes all rows of a block as long
+    samples = len(cells) * loop.generations * loop.num_samples * (longest + 16)
+    length = config.language.length_distribution()
+    example = float(length @ np.arange(len(length))) + 1 + 13  # symbols, `<eos>`, provenance
+    examples = sum(config.train_size(cell.cycle, loop.generations - 1) for cell in cells)
+    params = 4 * num_params(config.model)
+    checkpoint = len(cells) * (params + 4 * loop.num_held_out) + round(examples * example)
+    kept = set(range(loop.generations)[-NEWEST:])
+    if keep == "all":
+        kept = set(range(loop.generations))
+    elif keep.startswith("every:"):
+        kept |= set(range(0, loop.generations, int(keep.removeprefix("every:"))))
+    return Disk(samples, checkpoint, len(kept) * checkpoint, STATES_ON_DISK * len(cells) * 4 * params)
+
+
+def host_memory(config: Config, hosts: int) -> int:
+    """Bytes on one host for its cells' parameters of two generations: one is being written, the next one brought."""
+    return 2 * -(-len(config.cells()) // hosts) * 4 * num_params(config.model)
+
+
+def cell_bytes(config: Config, device: Device, data: int) -> CellBytes:
+    """Device memory of one cell."""
+    return bytes_per_cell(config, data, device.accelerator)

@@ -1,0 +1,1 @@
+"""Boolean expressions: their distribution, their symbols, their truth."""

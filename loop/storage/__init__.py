@@ -1,0 +1,1 @@
+"""A run's directory: every path and format, written whole and checked when read."""

@@ -1,0 +1,1 @@
+"""Training and sampling of all cells as one program over all devices."""

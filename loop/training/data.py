@@ -1,0 +1,78 @@
+"""A training set as the device holds it: one circular stream of symbols per split, and windows cut from it.
+
+Axes: C stream capacity, E example capacity, B batch, T context length. Sizes that change from generation to
+generation are scalars, so that shapes stay and nothing is compiled again.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from logic.boolean.symbols import lengths
+from loop.examples import Examples
+
+
+@struct.dataclass
+class TrainData:
+    """The shuffled examples, each followed by `<eos>`: first all training examples, then all validation examples."""
+
+    stream_C: jax.Array | np.ndarray  # uint8 symbols
+    start_E: jax.Array | np.ndarray  # int32: where in the stream each example begins
+    train_examples: jax.Array | np.ndarray  # int32 scalars from here
+    num_examples: jax.Array | np.ndarray
+    train_symbols: jax.Array | np.ndarray
+    num_symbols: jax.Array | np.ndarray
+
+
+def lay_out(
+    examples: Examples,
+    rng: np.random.Generator,
+    validation_fraction: float,
+    capacity: tuple[int, int],
+    real: Callable[[int], list[bytes]] | None = None,
+) -> TrainData:
+    """Shuffles and splits the examples on the host. Both splits get at least one example.
+
+    Args:
+      examples: at least two.
+      rng: decides the order, and with it the split.
+      validation_fraction: share of the examples that validate.
+      capacity: (C, E), room for symbols (`<eos>` included) and for examples.
+      real: draws as many real expressions as asked for, to validate on in place of the examples held out.
+    """
+    n = len(examples)
+    train = n - min(max(round(validation_fraction * n), 1), n - 1)
+    shuffled = [examples.expressions[i] for i in rng.permutation(n).tolist()]
+    if real is not None:
+        shuffled[train:] = real(n - train)
+    stream = np.frombuffer(b"\0".join(shuffled) + b"\0", np.uint8)
+    start = np.concatenate([[0], np.cumsum(lengths(shuffled) + 1)])
+    C, E = capacity
+    return TrainData(
+        stream_C=np.pad(stream, (0, C - len(stream))),
+        start_E=np.pad(start[:-1], (0, E - n)).astype(np.int32),
+        train_examples=np.array(train, np.int32),
+        num_examples=np.array(n, np.int32),
+        train_symbols=start[train].astype(np.int32),
+        num_symbols=start[n].astype(np.int32),
+    )
+
+
+def windows(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool) -> jax.Array:
+    """Draws a batch of B windows of T + 1 symbols, int32: inputs are [:, :-1] and targets are [:, 1:].
+
+    Random windows begin anywhere, aligned ones at the `<eos>` before an example. The stream is a circle, so that
+    every window is full, however small the training set.
+    """
+    B, T = shape_BT
+    first, end = (0, data.train_symbols) if split == "train" else (data.train_symbols, data.num_symbols)
+    if aligned:
+        bounds = (0, data.train_examples) if split == "train" else (data.train_examples, data.num_examples)
+        start_B = data.start_E[jax.random.randint(key, (B,), *bounds)] - 1
+    else:
+        start_B = jax.random.randint(key, (B,), first, end)
+    place_BT = (start_B[:, None] - first + jnp.arange(T + 1)[None, :]) % (end - first) + first
+    return data.stream_C[place_BT].astype(jnp.int32)

@@ -1,0 +1,151 @@
+"""Device memory of a sweep, from the shapes of its arrays.
+
+What is kept is counted exactly. What a training step holds besides is a small formula whose coefficients were read off
+XLA's own accounts of compiled chunks (`compiled.memory_analysis()`, CPU, float32), which the tests compare with: it is
+within a third of them. On an accelerator XLA fuses more, and bfloat16 is not emulated: there it is an estimate.
+
+Axes: B batch, T symbols, D width, H heads, L layers.
+"""
+
+import dataclasses
+
+from loop.config import Config
+from model.config import ModelConfig
+
+FILLED = 0.75  # share of a device's memory that these formulas may fill: they err by as much as a third
+_FLOAT32 = 4
+_LAYER, _LAYER_DROPOUT = 24, 3  # arrays [B, T, D] that the backward pass of a layer needs
+_ENDS, _ENDS_DROPOUT = 6, 5  # and those of embedding, last norm and output layer
+_SCORES, _SCORES_DROPOUT = 2, 3  # float32 arrays [B, H, T, T] per layer
+_FORWARD = 12  # arrays [B, T, D] that live at once where nothing is kept for a backward pass
+
+
+@dataclasses.dataclass(frozen=True)
+class CellBytes:
+    """Bytes of device memory, of one cell on each of the devices that share it."""
+
+    params: int
+    moments: int  # the optimiser's two
+    best: int  # parameters of the lowest validation loss
+    data: int  # the training set's stream and starts, at the capacity of the largest set of the sweep
+    gradients: int
+    gathered: int  # whole parameters, where devices share them, and those in the activations' type
+    activations: int  # all that a training step keeps for its backward pass
+    sampler: int  # keys and values of the samples that are being written
+    likelihood: int  # a forward pass over held-out expressions
+
+    @property
+    def state(self) -> int:
+        """What training carries on."""
+        return self.params + self.moments + self.best
+
+    @property
+    def working(self) -> int:
+        """What is held only while the cell is worked on: by the largest of training, sampling and judging."""
+        training = self.gradients + self.gathered + self.activations
+        return max(training, self.gathered + self.sampler, self.gathered + self.likelihood)
+
+
+def num_params(model: ModelConfig) -> int:
+    """Trained scalars: four products of width x width in attention, two of width x 4 width in the MLP, two norms."""
+    D = model.width
+    ends = model.vocab_size * D * (1 if model.tie_embeddings else 2)
+    positions = model.context_length * D if model.positions == "learned" else 0
+    return model.num_layers * (12 * D * D + 2 * D) + D + ends + positions
+
+
+def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
+    """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
+    from loop.generation import capacity  # which imports the ensemble, which asks this module
+
+    model, batch = config.model, -(-config.train.batch_size // data)
+    params = _FLOAT32 * num_params(model)
+    symbols, examples = capacity(config)
+    scalar = 2 if accelerator and model.dtype == "bfloat16" else _FLOAT32  # CPUs compute bfloat16 in float32
+    return CellBytes(
+        params=params // data,
+        moments=2 * params // data,
+        best=params // data,
+        data=symbols + 4 * examples,
+        gradients=params // data,
+        gathered=(params if data > 1 else 0) + (params * scalar // _FLOAT32 if model.dtype == "bfloat16" else 0),
+        activations=_activations(model, batch, scalar),
+        sampler=_sampler(config, data, scalar, accelerator),
+        likelihood=_forward(model, min(_held_out_batch(), -(-config.loop.num_held_out // data)), scalar),
+    )
+
+
+def _scores(model: ModelConfig, batch: int) -> int:
+    """Bytes of one layer's attention scores."""
+    from model.transformer import LONG
+
+    halves = 3 / 4 if model.context_length >= LONG else 1
+    return round(_FLOAT32 * batch * model.num_heads * model.context_length**2 * halves)
+
+
+def _activations(model: ModelConfig, batch: int, scalar: int) -> int:
+    one, dropout = scalar * batch * model.context_length * model.width, model.dropout > 0
+    layer = one * (_LAYER + _LAYER_DROPOUT * dropout)
+    layer += _scores(model, batch) * (_SCORES + _SCORES_DROPOUT * dropout)
+    return model.num_layers * layer + one * (_ENDS + _ENDS_DROPOUT * dropout)
+
+
+def _forward(model: ModelConfig, batch: int, scalar: int) -> int:
+    return _FORWARD * scalar * batch * model.context_length * model.width + 2 * _scores(model, batch)
+
+
+def _held_out_batch() -> int:
+    from model.likelihood import BATCH
+
+    return BATCH
+
+
+def sampler_rows(config: Config, accelerator: bool) -> int:
+    """Samples that one cell writes side by side; see model.sampling.rows."""
+    from model.sampling import AUTOMATIC_ROWS
+
+    return min(config.sample.batch_size or AUTOMATIC_ROWS[accelerator], config.loop.num_samples)
+
+
+def _sampler(config: Config, data: int, scalar: int, accelerator: bool) -> int:
+    model, rows = config.model, min(sampler_rows(config, accelerator), -(-config.loop.num_samples // data))
+    cache = 2 * model.num_layers * rows * model.context_length * model.width * scalar
+    return 2 * cache + 2 * config.loop.num_samples * model.context_length  # the loop's step has a second one
+
+
+def groups(cells: int, at_once: int) -> tuple[int, int]:
+    """(groups, cells in each) if a device with that many cells takes at most `at_once` of them side by side."""
+    count = -(-cells // min(at_once, cells))
+    return count, -(-cells // count)
+
+
+def bytes_on_device(cell: CellBytes, cells: int, at_once: int) -> int:
+    """Most bytes in use on a device with that many cells, of which it takes at most `at_once` side by side.
+
+    All states lie on the device. A group that is worked on has its states before and after a step.
+    """
+    count, together = groups(cells, at_once)
+    rows = count * together
+    worked_on = together * cell.state if rows > 1 else 0
+    return rows * (cell.state + cell.data) + worked_on + together * cell.working
+
+
+def members_that_fit(
+    config: Config, bytes_limit: float, cells: int | None = None, data: int = 1, accelerator: bool = True
+) -> int:
+    """How many cells a device of that memory takes side by side; 0 if not even one fits.
+
+    Args:
+      bytes_limit: of the device, such as `device.memory_stats()["bytes_limit"]`; `FILLED` of it is used.
+      cells: that the device has, in groups, all of whose states it holds; None: no more than are side by side.
+      data: devices that share each cell.
+    """
+    cell, room = bytes_per_cell(config, data, accelerator), FILLED * bytes_limit
+
+    def fits(at_once: int) -> bool:
+        return bytes_on_device(cell, at_once if cells is None else cells, at_once) <= room
+
+    if cells is not None:
+        return next((k for k in range(cells, 0, -1) if fits(k)), 0)
+    two = bytes_on_device(cell, 2, 2)  # from two cells on, each takes as much as the others
+    return max(int(2 * room // two), int(fits(1)))

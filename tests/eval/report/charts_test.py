@@ -1,0 +1,146 @@
+import base64
+import hashlib
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.measures.row import COLUMNS
+from eval.report import charts, page
+from eval.report.build import read_run
+from logic.boolean.grammar import Grammar
+from logic.boolean.symbols import OPEN
+from logic.boolean.verifier import verify
+from loop.cell import Cell
+from loop.storage.run_directory import RunDirectory
+from loop.storage.samples import Samples
+from tests.eval.report.build_test import rows_of
+
+GRAMMAR = Grammar(1, 3)
+CELLS = [Cell("full", 0.0, 0), Cell("full", 0.5, 0), Cell("fresh", 1.0, 0)]
+
+
+def make_run(path, generations=3, samples=100, language=True):
+    run = RunDirectory(path)
+    run.create({"language": {"min_depth": 1, "max_depth": 3}} if language else {}, "cpu")
+    run.write_rows(list(rows_of(CELLS, generations)))
+    for t in range(generations):
+        expressions = GRAMMAR.sample(samples, np.random.default_rng(t)) if samples else []
+        verdicts = verify(expressions, GRAMMAR)
+        run.write_samples(t, {c: Samples(expressions, verdicts, c.cycle, c.fresh_ratio, c.seed, t) for c in CELLS})
+    return run
+
+
+def anatomy_of(cell, generation, **other):
+    entry = {"expression": "not False", "share": 1.0, "probability": 0.0}
+    entry |= {"syntactic": True, "semantic": True, "in_support": False}
+    part = {
+        "samples": 4,
+        "distinct": 1,
+        "depth": [0, 4],
+        "length": [0, 0, 4],
+        "top": [entry],
+        "roots": [[-1, 3], [2, 1]],
+    }
+    return cell.keys | {"generation": generation} | part | other
+
+
+def test_embedded_data_can_neither_end_nor_open_an_element():
+    data = {"</script>": ["<!--<script>", "a & b", "\u2028", 0.5, None]}
+    text = charts.embedded(data)
+    assert not set(text) & set("<>&\u2028") and json.loads(text) == data
+    with pytest.raises(ValueError, match="JSON"):
+        charts.embedded(float("nan"))
+
+
+def test_scripts_are_named_by_their_hashes():
+    library, own = charts.scripts()
+    for script in (library, own):
+        digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+        assert script.source == f"'sha256-{digest}'"
+        assert "</script" not in script.text and "<!--" not in script.text and "\r" not in script.text
+    assert len(library.text) < 1_000_000
+    assert "innerHTML" not in own.text and "insertAdjacentHTML" not in own.text
+
+
+def test_every_numeric_column_can_be_chosen():
+    table = pd.DataFrame({"cycle": "full", "seed": 0, "fresh_ratio": 0.0, "generation": [0, 1], "novelty": [0.5, None]})
+    table = table.assign(new_measure=[1, 2], text="a", steps=[None, None])
+    measures = charts.measures_of([table])
+    assert [(m["name"], m["label"]) for m in measures] == [
+        ("novelty", "novelty (not in the training set)"),
+        ("new_measure", "new measure"),
+    ]
+    labels = [label for names in charts.GROUPS.values() for label in names.values()]
+    assert max(Counter(labels).values()) == 1
+
+
+def test_every_column_of_the_table_has_a_name():
+    named = {name for names in charts.GROUPS.values() for name in names}
+    assert named == set(COLUMNS[4:])
+
+
+def test_views_of_a_run_without_anatomy_files(tmp_path):
+    run = make_run(tmp_path / "run")
+    data = page.run_data(read_run(run))
+    assert [cell["name"] for cell in data["cells"]] == [cell.name for cell in CELLS]
+    assert set(data["cells"][0]["views"]) == {0, 1, 2}
+    view = data["cells"][1]["views"][2]
+    samples = run.read_samples(CELLS[1], 2)
+    shown = [page.Shown(*data["texts"][i]) for i in view["first"]]
+    assert shown == page.show_samples(samples.expressions, samples.verdicts)[:10]
+    assert view["samples"] == sum(view["depth"]) == sum(view["length"]) == 100
+    assert view["depth"][1] == sum(e.count(OPEN) == 1 for e in samples.expressions)
+    assert view["roots"] == []
+    assert sum(data["truth"]["depth"]) == pytest.approx(1, abs=1e-4)
+    assert sum(data["truth"]["length"]) == pytest.approx(1, abs=1e-4)
+    assert len(data["truth"]["length"]) == len(view["length"]) <= page.BARS + 1
+    assert len(data["truth"]["depth"]) == len(view["depth"])
+
+
+def test_anatomy_files_are_preferred(tmp_path):
+    run = make_run(tmp_path / "run", generations=1)
+    run.write_anatomy(
+        0, [anatomy_of(CELLS[0], 0, depth=[0, 1, 0, 0, 0, 0, 0, 2, 1]), anatomy_of(Cell("full", 0.9, 0), 0)]
+    )
+    data = page.run_data(read_run(run))
+    view = data["cells"][0]["views"][0]
+    assert view["roots"] == [[-1, 3], [2, 1]]
+    assert view["depth"] == [0, 1, 0, 0, 0, 3]  # up to the bound of 3, one more, and all that is deeper
+    text, share, probability = view["top"][0]
+    assert (data["texts"][text], share, probability) == (page.Shown("not False", "correct"), 1, 0)
+    assert set(data["cells"][1]["views"][0]) == {"first"}
+
+
+def test_runs_without_samples_or_language(tmp_path):
+    run = make_run(tmp_path / "a", generations=2, language=False)
+    data = page.run_data(read_run(run))
+    assert data["truth"] is None and set(data["cells"][0]["views"][1]) == {"first"}
+    run.write_anatomy(1, [anatomy_of(CELLS[0], 1)])
+    assert page.run_data(read_run(run))["cells"][0]["views"][1]["depth"] == [0, 4]
+    none = make_run(tmp_path / "b", generations=1, samples=0)
+    for path in none.path.glob("samples/*/*array_record*"):
+        path.unlink()
+    (tmp_path / "b" / "samples" / "generation_0000" / "dataset_info.json").unlink()
+    assert page.run_data(read_run(none))["cells"][0]["views"] == {}
+
+
+def test_generations_are_left_out_evenly():
+    assert page.evenly(range(5), 9) == [0, 1, 2, 3, 4]
+    assert page.evenly(range(101), 5) == [0, 25, 50, 75, 100]
+    assert page.evenly([3], 1) == [3]
+    assert page.evenly(range(7), 0) == [0, 6]
+
+
+def test_histograms_keep_their_mass():
+    assert page._folded([1, 2, 3, 4, 5], 3) == [1, 2, 12]
+    assert page._folded([1, 2, 3, 4, 5], 3, width=2) == [3, 7, 5]
+    assert page._folded([], 2) == [0, 0]
+
+
+def test_numbers_are_short_and_finite():
+    numbers = page._rounded([0.123456789, 2.0, float("nan"), float("-inf"), 123456.78, np.float64(1e-9)])
+    assert numbers == [0.12346, 2, None, None, 123456.8, 1e-9]
+    assert isinstance(numbers[1], int)

@@ -1,0 +1,251 @@
+"""Planted answers on simulated curves: noise of every generation, and a random walk of every seed."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.measures.row import COLUMNS
+from eval.statistics import onset
+from eval.statistics.fall import (
+    Comparison,
+    Decline,
+    comparisons,
+    declines,
+    seed_interval,
+    sentence,
+    sentences,
+    sign_flip_p,
+)
+from eval.statistics.findings import NOT_SHOWN, SHOWN, findings
+from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
+from eval.statistics.summary import Estimate, summary
+from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, UNDECIDED, Shape
+
+WALK = 0.003  # of the start, per generation
+NOISES = (0.01, 0.02, 0.03)
+
+
+def simulate(curve, seeds, generations, noise, number, walk=WALK):
+    """Diversity of some seeds around the planted curve, which begins at 1."""
+    rng = np.random.default_rng([number, seeds, generations])
+    size = (seeds, generations)
+    steps = np.cumsum(walk * rng.standard_normal(size), 1)
+    return 0.55 * (curve(np.arange(generations)) + noise * rng.standard_normal(size) + steps)
+
+
+def table(curves, cycle="incremental", ratio=0.25, seeds=None):
+    rows = [
+        dict.fromkeys(COLUMNS, 0.9)
+        | {"cycle": cycle, "fresh_ratio": ratio, "seed": seed, "generation": t, "levenshtein_diversity": float(value)}
+        for seed, curve in zip(seeds or itertools.count(), curves, strict=False)
+        for t, value in enumerate(curve)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def flat(t):
+    return np.ones(len(t))
+
+
+def to_floor(floor, tau):
+    return lambda t: floor + (1 - floor) * np.exp(-t / tau)
+
+
+def linear(fall, last=49):
+    return lambda t: 1 - fall * t / last
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("curve", "first"), [(to_floor(0.0, 130), 7), (to_floor(0.0, 20), 2), (to_floor(0.7, 12), 3)])
+def test_the_planted_onset_is_found(curve, first, noise):
+    near, covered = 0, 0
+    for i in range(100):
+        # The control does not feed on itself, so it does not wander.
+        found = onset.onset(simulate(curve, 5, 50, noise, i), simulate(flat, 5, 50, noise, 1000 + i, 0.0), True)
+        assert found.generation is not None and found.low is not None
+        near += abs(found.generation - first) <= (4 if first == 7 else 2)
+        covered += found.low <= first <= (np.inf if found.high is None else found.high)
+    assert near >= 95 and covered >= 92
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_what_does_not_fall_has_no_onset(noise):
+    found = [
+        onset.onset(simulate(flat, 5, 50, noise, i), simulate(flat, 5, 50, noise, 1000 + i, 0.0), True)
+        for i in range(100)
+    ]
+    assert sum(o == Onset(None, o.low, None) for o in found) >= 95
+
+
+def test_onset_is_the_first_generation_below_95_percent_of_the_control():
+    control = table([[0.5, 0.4, 0.5, 0.5]] * 3, "fresh", 1.0)
+    own = table([[0.5, 0.385, 0.48, 0.47], [0.5, 0.385, 0.475, 0.46]], seeds=[1, 2])
+    assert group_onset(pd.concat([own, control]), "incremental", 0.25) == Onset(3, 3, 3)
+    unpaired = table([[0.5, 0.385, 0.48, 0.47]] * 2, seeds=[8, 9])
+    assert group_onset(pd.concat([unpaired, control]), "incremental", 0.25) == Onset(3, 3, 3)
+    in_the_cycle = table([[0.5, 0.4, 0.5, 0.5]] * 3, ratio=1.0)
+    both = pd.concat([own, in_the_cycle])
+    assert group_onset(both, "incremental", 0.25).generation == 3
+    assert group_onset(own, "incremental", 0.25) == group_onset(both, "incremental", 1.0) == Onset()
+
+
+def test_onset_compares_seeds_with_themselves():
+    """Seeds that begin at different heights, in the control too: only pairs tell that each falls in generation 2."""
+    heights = np.linspace(0.3, 0.7, 5)[:, None]
+    found = onset.onset(heights * [1, 1, 0.9, 0.9], heights * [1, 1, 1, 1], True)
+    assert found == Onset(2, 2, 2)
+    assert onset.onset(heights * [1, 1, 0.9, 0.9], heights * [1, 1, 1, 1], False) != found
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("tau", [5, 20, 60])
+def test_the_planted_half_life_is_found(tau, noise):
+    true, near, covered = tau * math.log(2), 0, 0
+    for i in range(100):
+        times = [half_life(c) for c in simulate(to_floor(0.0, tau), 5, 50, noise, i)]
+        found = median_time(times, [49] * 5)
+        assert found.median is not None and found.low is not None
+        near += abs(found.median - true) <= 0.12 * true
+        covered += found.low <= true <= (np.inf if found.high is None else found.high)
+    assert near >= 95 and covered >= 88  # five seeds' range holds their median 15 times of 16
+
+
+def test_half_life_of_one_cell():
+    assert half_life([0.8, 0.6, 0.3, 0.1]) == pytest.approx(1 + 2 / 3)
+    assert half_life([0.8, 0.4]) == 1
+    assert half_life([0.8, 0.41]) is None and half_life([0.0, 0.0]) is None
+    assert half_life([0.8, 0.1, 0.8, 0.8]) is None  # it recovers
+    assert half_life(0.5 * np.exp(-np.arange(50) / 20)) == pytest.approx(20 * math.log(2), rel=1e-3)
+
+
+def test_median_respects_censoring():
+    # By hand: S = 4/5 at 2; the one lost at 3 counts as at risk till then; S = 4/5 * 2/3 at 4, * 1/2 at 6.
+    assert median_time([2, None, 4, 6, None], [9, 3, 9, 9, 9])[0] == 6
+    assert median_time([2, 4, None, None], [9] * 4).median == 4  # S = 1/2 from there on
+    assert median_time([2, 4, 6, 8], [9] * 4).median == 5  # the median of an even number
+    assert median_time([2, None, None], [9] * 3) == Median(None, 2, None, 1, 2)
+    assert median_time([3], [9]) == Median(3, None, None, 1, 0)
+    assert median_time([], []) == Median(None, None, None, 0, 0)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 25])
+def test_the_interval_of_the_change_covers(seeds):
+    covered = 0
+    for i in range(300):
+        curves = simulate(to_floor(0.0, 130), seeds, 50, 0.02, i)
+        _, low, high, _ = seed_interval(curves[:, -1] / curves[:, 0] - 1)
+        assert low is not None and high is not None
+        covered += low <= math.exp(-49 / 130) - 1 <= high
+    assert 0.915 <= covered / 300 <= 0.985
+
+
+def test_the_bootstrap_of_few_seeds_covers():
+    covered = 0
+    for i in range(200):
+        x = np.random.default_rng(i).normal(3, 1, 8)
+
+        def mean(counts: np.ndarray, x: np.ndarray = x) -> float:
+            return float(counts @ x / counts.sum())
+
+        low, high = onset._interval(mean, 8, np.random.default_rng(0))
+        covered += low <= 3 <= high
+    assert 0.91 <= covered / 200 <= 0.985  # plain percentiles: 0.88
+
+
+def test_nothing_falls_by_more_than_all():
+    (found,) = declines(table([[0.5, 0.5], [0.5, 0.1]]))
+    assert found.change.low == -1 and found.change.mean == pytest.approx(-0.4)
+
+
+def test_sign_flips_are_counted_exactly():
+    x = np.array([0.3, -0.1, 0.4, 0.2, 0.25])
+    flips = [abs(np.mean(x * signs)) >= abs(x.mean()) - 1e-12 for signs in itertools.product([1, -1], repeat=5)]
+    assert sign_flip_p(x) == pytest.approx(np.mean(flips))
+    assert sign_flip_p([0.1, 0.2, 0.3]) == pytest.approx(2 / 8)
+    assert sign_flip_p([0.1]) is None
+    p = [sign_flip_p(np.random.default_rng(i).normal(size=8)) for i in range(200)]
+    assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.09
+
+
+def test_ratios_are_compared_on_common_seeds():
+    start = np.array([0.4, 0.5, 0.6])
+    low = np.array([start, start * [0.5, 0.6, 0.7]]).T
+    high = np.array([start, start * [0.7, 0.8, 0.9], start]).T  # one generation longer
+    metrics = pd.concat([table(low, seeds=[1, 2, 3], ratio=0.0), table(high, seeds=[3, 2, 7], ratio=0.5)])
+    (found,) = comparisons(metrics)
+    assert found[:4] == ("incremental", 0.0, 0.5, 1)
+    assert isinstance(found, Comparison)
+    assert found.difference.seeds == 2 and found.difference.mean == pytest.approx((0.7 - 0.7 + 0.8 - 0.6) / 2)
+    assert found.p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "generations", "change", "expected"),
+    [
+        (Shape(FALLING, 0.979), 50, (-0.31, -0.352, -0.27), "-31 % [-35, -27] after 50 generations, {} 0.97)"),
+        (Shape(PLATEAU, 0.93, 12.4), 50, (-0.31, -1.0, 0.5), "-31 % [-100, +50] after 50 generations, {} 0.93)"),
+        (Shape(NO_FALL), 50, (0.004, -0.02, 0.03), "0 % [-2, +3] after 50 generations, {}"),
+        (Shape(UNDECIDED, 0.7), 8, (-0.5, None, None), "-50 % after 8 generations, {}"),
+        (Shape(UNDECIDED), 1, (None, None, None), "0 from the start after 1 generation, {}"),
+        (Shape(FALLING, 1.0), 9, (-0.31, -0.35, -0.27), "-31 % [-35, -27] after 9 generations, {} 0.99)"),
+    ],
+)
+def test_sentences(shape, generations, change, expected):
+    row = Decline("incremental", 0.25, generations, Estimate(change[0], change[1], change[2], 3), shape)
+    endings = {
+        FALLING: "still falling (weight",
+        PLATEAU: "at a plateau since generation ~12 (weight",
+        NO_FALL: "no fall",
+        UNDECIDED: "too few generations to tell",
+    }
+    assert sentence(row) == f"incremental, fresh 0.25: diversity {expected.format(endings[shape.verdict])}"
+
+
+@pytest.fixture(scope="module")
+def run():
+    cells = {("full", 0.0): to_floor(0.0, 30), ("full", 0.5): to_floor(0.6, 6), ("fresh", 1.0): flat}
+    return pd.concat([table(simulate(f, 5, 50, 0.01, 1), *key) for key, f in cells.items()])
+
+
+def test_every_group_gets_its_sentence(run):
+    first, second, control = sentences(run.sort_values("generation", ascending=False, kind="stable"))
+    assert (
+        first.startswith("full, fresh 0: diversity -8") and "after 50 generations, still falling (weight 0.9" in first
+    )
+    assert second.startswith("full, fresh 0.5: diversity -") and ", at a plateau since generation ~1" in second
+    assert control.startswith("fresh, fresh 1: diversity ") and control.endswith(", no fall")
+
+
+def test_cells_that_ended_early_do_not_bend_the_curve(run):
+    ended = run[(run["seed"] != 2) | (run["generation"] < 20)]
+    assert [d.change.seeds for d in declines(ended)] == [4, 4, 4]
+    assert [d.shape.verdict for d in declines(ended)] == [FALLING, PLATEAU, NO_FALL]
+
+
+def test_a_plateau_refutes_that_fresh_data_does_not_stop_the_fall(run):
+    finding = findings(run)[2]
+    assert finding.verdict == NOT_SHOWN and "a plateau at φ = 0.5 (since generation ~" in finding.sentence
+    falls = table(simulate(to_floor(0.0, 90), 5, 50, 0.01, 2), "full", 0.5)
+    assert findings(pd.concat([run[run["fresh_ratio"] != 0.5], falls]))[2].verdict == SHOWN
+
+
+def test_the_bottom_is_no_plateau_of_the_findings(run):
+    bottom = table(simulate(to_floor(0.0, 4), 5, 50, 0.003, 2, 0.0), "full", 0.25)
+    assert declines(bottom)[0].shape.verdict == PLATEAU
+    falls = [table(simulate(to_floor(0.0, tau), 5, 50, 0.003, 3, 0.0), "full", r) for tau, r in ((2, 0.0), (60, 0.5))]
+    metrics = pd.concat([*falls, bottom, run[run["cycle"] == "fresh"]])
+    assert findings(metrics)[2].verdict == SHOWN
+
+
+def test_the_summary_has_onset_and_half_life(run):
+    cells, groups = summary(run)
+    first, second, control = groups.to_dict("records")
+    assert first["onset_low"] <= first["onset"] <= first["onset_high"] and first["onset"] in (1, 2, 3)
+    assert first["half_life_low"] <= 30 * math.log(2) <= first["half_life_high"]
+    assert [row["half_life_censored"] for row in (first, second, control)] == [0, 5, 5]
+    assert math.isnan(second["half_life"]) and math.isnan(control["onset"])
+    assert cells["half_life"].notna().sum() == 5
+    assert groups.dtypes[["onset", "onset_high", "half_life", "half_life_low"]].eq(np.float64).all()

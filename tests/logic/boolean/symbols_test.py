@@ -1,0 +1,78 @@
+import string
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logic.boolean.symbols import EOS, UNKNOWN, VOCAB_SIZE, WORDS, decode, encode, lengths, pad, unpad
+
+symbol_strings = st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=40).map(bytes)
+batches = st.lists(symbol_strings, max_size=8)
+spaces = st.text(" \t\r\f\v\x1c\x1f\x85\xa0\u2003\u3000", min_size=1, max_size=3)
+
+
+@given(batches)
+@settings(deadline=None, max_examples=300)
+def test_any_symbols_read_back_as_themselves(expressions):
+    assert encode(decode(expressions)) == expressions
+
+
+@given(st.lists(st.tuples(st.integers(1, VOCAB_SIZE - 1), spaces), max_size=20), spaces)
+@settings(deadline=None, max_examples=300)
+def test_any_white_space_separates(symbols_and_spaces, margin):
+    line = margin + "".join(WORDS[symbol] + space for symbol, space in symbols_and_spaces)
+    assert encode([line]) == [bytes(symbol for symbol, _ in symbols_and_spaces)]
+
+
+@given(st.text(string.ascii_letters + string.digits + "_<>.'+-\0éλ", min_size=1, max_size=12))
+@settings(deadline=None, max_examples=300)
+def test_other_words_are_unknown(word):
+    expected = WORDS.index(word) if word in WORDS[1:] else UNKNOWN
+    assert encode([f"({word} and {word})"]) == [bytes([1, expected, 3, expected, 2])]
+
+
+@given(batches)
+@settings(deadline=None, max_examples=200)
+def test_pad_and_unpad_are_inverse(expressions):
+    ids_NL = pad(expressions)
+    assert ids_NL.dtype == np.uint8
+    assert unpad(ids_NL) == expressions
+    assert unpad(pad(expressions, 50)) == expressions
+    assert lengths(expressions).tolist() == [len(e) for e in expressions]
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("(True and (not False))", [1, 6, 3, 1, 5, 7, 2, 2]),
+        ("(False or True)", [1, 7, 4, 6, 2]),
+        ("True", [6]),
+        ("", []),
+    ],
+)
+def test_text_form(text, symbols):
+    assert encode([text]) == [bytes(symbols)]
+    assert decode([bytes(symbols)]) == [text]
+
+
+def test_brackets_need_no_space_and_words_do():
+    assert encode(["((True)and(not(False)))"]) == encode(["( ( True ) and ( not ( False ) ) )"])
+    assert encode(["notTrue", "true", "<eos>", "True)False", "True,"]) == [
+        bytes([UNKNOWN]),
+        bytes([UNKNOWN]),
+        bytes([UNKNOWN]),
+        bytes([6, 2, 7]),
+        bytes([UNKNOWN]),
+    ]
+
+
+def test_empty_batches_and_lines():
+    assert encode([]) == [] and decode([]) == []
+    assert encode(["", " \t", "\r"]) == [b"", b"", b""]
+    assert decode([b"", b"\x06", b""]) == ["", "True", ""]
+    assert pad([]).shape == (0, 0) and unpad(np.zeros((2, 0), np.uint8)) == [b"", b""]
+
+
+def test_unpad_cuts_at_the_first_eos():
+    assert unpad(np.array([[6, EOS, 7], [EOS, 6, 6], [1, 2, 3]])) == [b"\x06", b"", b"\x01\x02\x03"]

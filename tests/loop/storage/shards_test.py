@@ -1,0 +1,290 @@
+"""Shares: how cells are shared out, and that what is read of all shares is what a run in one go leaves."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from eval.loaded import cells, load_generation
+from eval.measures.row import COLUMNS
+from eval.report.build import build_report, read_run
+from launch.cluster.shards import enter, of_share, parse_share, refuse_shares, unfinished
+from launch.configuration import resolve
+from launch.presets.smoke import get_config
+from logic.errors import UsageError
+from loop.cell import Cell
+from loop.run import run
+from loop.shards import split
+from loop.storage.run_directory import RunDirectory
+from loop.storage.shards import SharedRun, open_run
+from loop.watch import Control
+
+
+def smoke(**sweep):
+    config = get_config()
+    config.loop.generations = 2
+    config.sweep.update(**sweep)
+    return resolve(config)
+
+
+def row(cell, generation, **more):
+    return {**dict.fromkeys(COLUMNS, 0.5), **cell.keys, "generation": generation, **more}
+
+
+# How cells are shared out.
+
+
+@hypothesis.given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), min_size=1, max_size=40, unique=True), st.data()
+)
+def test_every_cell_is_in_one_share_and_shares_are_equal(keys, data):
+    all_cells = [Cell(cycle, 0.5, seed) for cycle, seed in keys]
+    count = data.draw(st.integers(1, len(all_cells)))
+    shares = split(all_cells, count)
+    assert len(shares) == count
+    assert sorted(cell.name for share in shares for cell in share) == sorted(cell.name for cell in all_cells)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in shares:
+        assert share == [cell for cell in all_cells if cell in share]  # in the order of the sweep
+    # Generation 0 is computed once per seed and share. Every border between two shares can cut one seed at most.
+    first_generations = sum(len({cell.seed for cell in share}) for share in shares)
+    assert first_generations <= len({cell.seed for cell in all_cells}) + count - 1
+
+
+def test_seeds_stay_together_where_sizes_allow():
+    sweep = smoke(seeds=(7, 3, 5), cycles=("full", "fresh"))
+    for count in (1, 3):
+        assert all(len({c.seed for c in share}) == 3 // count for share in split(sweep.all_cells(), count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_the_configurations_of_all_shares_hold_all_cells(count):
+    config = smoke()
+    found = [cell for i in range(count) for cell in of_share(config, (i, count)).cells()]
+    assert sorted(found, key=config.cells().index) == config.cells()
+    assert all(of_share(config, (i, count)).all_cells() == config.cells() for i in range(count))
+
+
+@pytest.mark.parametrize("text", ["", "1", "1/0", "2/2", "0/6", "-1/2", "a/b", "0/2/3", "0.5/2"])
+def test_a_share_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match=r"--share = .*: allowed are I/N with 0 <= I < N <= 5, the number of cells"):
+        parse_share(text, smoke())
+    assert parse_share("4/5", smoke()) == (4, 5)
+
+
+# A run in shares against one in one go.
+
+
+def timeless(rows):
+    return [{k: v for k, v in r.items() if not k.endswith("_seconds")} for r in rows]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same sweep in one go, and in two shares, the second one first."""
+    config = smoke(seeds=(0, 1), cycles=("full", "fresh"))
+    assert len(config.cells()) == 6
+    home = tmp_path_factory.mktemp("shares")
+    whole, shared = RunDirectory(home / "local" / "run"), RunDirectory(home / "shared" / "run")
+    whole.create(dataclasses.asdict(config), "1 x test")
+    run(config, whole, Control(members="map"))
+    for i in (1, 0):
+        directory = enter(shared, config, {"": config}, (i, 2), "1 x test")
+        directory.create(dataclasses.asdict(of_share(config, (i, 2))), "1 x test")
+        run(of_share(config, (i, 2)), directory, Control(members="map"))
+    return whole, open_run(shared.path)
+
+
+def test_all_rows_are_those_of_a_run_in_one_go(runs):
+    local, shared = runs
+    assert timeless(shared.rows()) == timeless(local.rows())
+    shared.combine_metrics()
+    assert RunDirectory(shared.path).rows() == shared.rows()
+    tables = []
+    for directory in runs:
+        with (directory.path / "metrics.csv").open() as f:
+            tables.append(timeless(csv.DictReader(f)))
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 12
+    assert unfinished(shared) == {}
+
+
+def test_the_report_is_that_of_a_run_in_one_go(runs):
+    for name in ("cells", "groups"):
+        tables = []
+        for directory in runs:
+            build_report([directory])
+            lines = (directory.report / f"summary_{name}.csv").read_text().splitlines()
+            tables.append(lines)
+        assert tables[0] == tables[1]
+        assert len(tables[0]) > 2
+    local, shared = ((d.report / "index.html").read_text() for d in runs)
+    assert len(local) == pytest.approx(len(shared), rel=1e-3)  # times have other digits
+    assert "2 generations" in shared
+
+
+def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
+    local, shared = runs
+    assert cells(shared) == cells(local)
+    assert shared.checkpoints() == [0, 1]
+    assert shared.read_anatomy(1) == local.read_anatomy(1)
+    assert not shared.has_samples(2)
+    for cell in cells(local):
+        assert shared.generations(cell) == [0, 1]
+        assert shared.read_samples(cell, 1).expressions == local.read_samples(cell, 1).expressions
+        one, other = (load_generation(d.path, cell.name, 1) for d in runs)
+        assert one.counters.keys() == other.counters.keys()
+        assert one.training_set.expressions == other.training_set.expressions
+        assert timeless([one.row]) == timeless([other.row])
+    with pytest.raises(UsageError, match="full_fresh0_seed9"):
+        load_generation(shared.path, "full_fresh0_seed9", 1)
+    with pytest.raises(KeyError):
+        shared.load(Cell("full", 0.0, 9), 1)
+
+
+# Shares that are not finished, of which rows are all that matters.
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three shares of five cells and two generations: one finished, one half done, one not begun."""
+    config = smoke()
+    whole = RunDirectory(tmp_path / "run")
+    for i, generations in enumerate([2, 1]):
+        directory = enter(whole, config, {"": config}, (i, 3), "1 x test")
+        share = of_share(config, (i, 3))
+        directory.create(dataclasses.asdict(share), "1 x test")
+        directory.write_rows([row(cell, t) for t in range(generations) for cell in share.cells()])
+    return config, open_run(whole.path)
+
+
+def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
+    config, shared = three
+    first, second = config.cells()[:1], config.cells()[1:3]
+    expected = [(cell, 0) for cell in first + second] + [(cell, 1) for cell in first]
+    assert [(Cell.of(r), r["generation"]) for r in shared.rows()] == expected
+    assert unfinished(shared) == {1: "1 of 2 generations", 2: "0 of 2 generations"}
+    state = read_run(shared).state
+    assert state == ("not finished: of 3 shares, these are missing: 1 (1 of 2 generations), 2 (0 of 2 generations)")
+    assert state in build_report([shared]).read_text()
+
+
+def test_a_share_whose_cells_have_all_ended_is_finished(three):
+    config, shared = three
+    for i in (1, 2):
+        ended = [{**c.keys, "generation": 1, "status": "loss not finite"} for c in of_share(config, (i, 3)).cells()]
+        shared.shares[i].path.mkdir(exist_ok=True)
+        shared.shares[i].write_rows(shared.shares[i].rows() + ended)
+    assert unfinished(shared) == {}
+    assert [r["generation"] for r in shared.rows()] == [0] * 3 + [1] * 5
+
+
+def test_another_number_of_shares_is_refused(three, tmp_path):
+    config, shared = three
+    whole = RunDirectory(shared.path)
+    with pytest.raises(UsageError, match="holds a run in 3 shares, not 2"):
+        enter(whole, config, {"": config}, (0, 2), "1 x test")
+    with pytest.raises(UsageError, match=r"holds a run in 3 shares: give --share=I/3"):
+        refuse_shares(whole)
+    with pytest.raises(UsageError, match=r"loop\.generations = 2 there, 3 here"):
+        other = dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=3))
+        enter(whole, other, {"": other}, (0, 3), "1 x test")
+    solo = RunDirectory(tmp_path / "solo")
+    solo.create(dataclasses.asdict(config), "1 x test")
+    solo.write_rows([row(config.cells()[0], 0)])
+    refuse_shares(solo)
+    with pytest.raises(UsageError, match="not in shares"):
+        enter(solo, config, {"": config}, (0, 2), "1 x test")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="holds no run"):
+        enter(RunDirectory(tmp_path / "mine"), config, {"": config}, (0, 2), "1 x test")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_layout_that_cannot_be_read_is_named(three):
+    _, shared = three
+    (shared.path / "shares.json").write_text("{")
+    with pytest.raises(UsageError, match=r"shares\.json cannot be read"):
+        open_run(shared.path)
+
+
+def test_the_settings_of_axes_have_shares_too(tmp_path):
+    axes = (("model.width", (16, 32)),)
+    config = smoke(axes=axes, cycles=("full",))
+    parts = {
+        f"model.width={width}": dataclasses.replace(
+            smoke(cycles=("full",)), model=dataclasses.replace(config.model, width=width)
+        )
+        for width in (16, 32)
+    }
+    whole = RunDirectory(tmp_path / "run")
+    for i in range(2):
+        share = enter(whole, config, parts, (i, 2), "1 x test")
+        share.create(dataclasses.asdict(of_share(config, (i, 2))), "1 x test")
+        for label, part in parts.items():
+            directory = share.part(label)
+            directory.create(dataclasses.asdict(of_share(part, (i, 2))), "1 x test")
+            if (i, label) != (1, "model.width=32"):
+                cells_here = of_share(part, (i, 2)).cells()
+                directory.write_rows([row(c, t, steps=part.model.width) for t in range(2) for c in cells_here])
+    shared = open_run(whole.path)
+    assert unfinished(shared) == {1: "0 of 2 generations"}
+    assert all(isinstance(part, SharedRun) for part in shared.parts())
+    shared.combine_metrics()
+    keys = [(r["model.width"], r["generation"], r["fresh_ratio"]) for r in open_run(whole.path).rows()]
+    assert keys == [(16, 0, 0.0), (16, 0, 0.5), (16, 1, 0.0), (16, 1, 0.5), (32, 0, 0.0), (32, 1, 0.0)]
+    assert (whole.path / "model.width=16" / "metrics.csv").read_text().count("\n") == 5
+
+
+# Several processes at once.
+
+ENTER = """
+import sys
+sys.path.insert(0, ".")
+from tests.loop.storage.shards_test import smoke
+from loop.storage.run_directory import RunDirectory
+from launch.cluster.shards import enter
+config = smoke()
+for n in range(8):
+    enter(RunDirectory(f"{sys.argv[1]}/{n}"), config, {"": config}, (int(sys.argv[2]), 4), "1 x test")
+"""
+
+COMBINE = """
+import sys
+from loop.storage.shards import open_run
+for _ in range(40):
+    open_run(sys.argv[1]).combine_metrics()
+"""
+
+
+def at_once(program, *arguments):
+    """Runs a program several times side by side, and returns what each wrote to standard error."""
+
+    def start(words):
+        command = [sys.executable, "-c", program, *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True).stderr
+
+    with concurrent.futures.ThreadPoolExecutor(len(arguments)) as threads:
+        return list(threads.map(start, arguments))
+
+
+def test_all_shares_may_begin_at_the_same_moment(tmp_path):
+    assert at_once(ENTER, *[(tmp_path, i) for i in range(4)]) == [""] * 4
+    for n in range(8):
+        assert len(open_run(tmp_path / str(n)).homes()) == 4
+        assert sorted(path.name for path in (tmp_path / str(n)).iterdir()) == ["config.json", "shares.json"]
+        assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["share"] is None
+
+
+def test_all_shares_may_write_the_table_at_the_same_moment(three):
+    _, shared = three
+    assert at_once(COMBINE, *[(shared.path,)] * 3) == [""] * 3
+    assert RunDirectory(shared.path).rows() == shared.rows()
+    assert not [path for path in shared.path.iterdir() if path.name.endswith(".tmp")]

@@ -1,0 +1,229 @@
+"""Several processes as one program, on this machine, connected by gloo."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from launch.cluster.distributed import several_started
+from loop.cell import Cell
+from loop.examples import Examples
+from loop.outcome import Outcome, _pack, _unpack
+from loop.storage.run_directory import Generation, RunDirectory
+
+COSTS = ("train_seconds", "sample_seconds")
+SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
+LONG = [*SMOKE, "--config.train.max_steps=2000", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+LONG += ["--config.train.min_learning_rate=1e-4"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def start(workdir, cache, flags, count):
+    """The processes of a run on two devices."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    command = [sys.executable, "-m", "launch.main", f"--workdir={workdir}", f"--compilation_cache={cache}", *flags]
+    command.append(f"--cpu_devices={2 // count}")
+    told = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+    return [
+        subprocess.Popen(
+            [*command, *([*told, f"--process_id={i}"] if count > 1 else [])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        for i in range(count)
+    ]
+
+
+def finish(processes, seconds=240):
+    """(status, stdout, stderr) of each."""
+    try:
+        return [(*reversed(p.communicate(timeout=seconds)), p.returncode)[::-1] for p in processes]
+    finally:
+        for p in processes:
+            p.kill()
+
+
+def complete(workdir, cache, flags, count=1):
+    ends = finish(start(workdir, cache, flags, count))
+    assert [status for status, *_ in ends] == [0] * count, [err[-2000:] for *_, err in ends]
+    return RunDirectory(workdir), ends
+
+
+def wait_for(workdir, text, seconds=120):
+    """Until the run has logged the text."""
+    end = time.monotonic() + seconds
+    while text not in ((workdir / "log.txt").read_text() if (workdir / "log.txt").exists() else ""):
+        assert time.monotonic() < end, f"no {text!r}"
+        time.sleep(0.02)
+
+
+def check_equal(ours: RunDirectory, one: RunDirectory) -> None:
+    """With as many devices, cells give the same bits, whatever processes these belong to."""
+    rows, expected = ours.rows(), one.rows()
+    assert rows and len(rows) == len(expected)
+    for a, b in zip(rows, expected, strict=True):
+        assert list(a) == list(b)
+        assert {k: a[k] for k in a if k not in COSTS} == {k: b[k] for k in b if k not in COSTS}
+    assert ours.checkpoints() == one.checkpoints()
+    for row in expected:
+        cell, t = Cell.of(row), row["generation"]
+        mine, theirs = ours.load(cell, t), one.load(cell, t)
+        jax.tree.map(np.testing.assert_array_equal, mine.params, theirs.params)
+        assert mine.training_set.expressions == theirs.training_set.expressions
+        np.testing.assert_array_equal(mine.held_out_nll, theirs.held_out_nll)
+        assert ours.read_samples(cell, t).expressions == one.read_samples(cell, t).expressions
+        assert ours.read_anatomy(t) == one.read_anatomy(t)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, cache):
+    return complete(tmp_path_factory.mktemp("one") / "run", cache, SMOKE)[0]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory, cache):
+    return complete(tmp_path_factory.mktemp("long") / "run", cache, LONG)[0]
+
+
+def test_two_processes_write_what_one_does(one, tmp_path, cache):
+    # XLA knows the flags that --deterministic gives it, in every process; on a CPU they change nothing.
+    flags = [*SMOKE, "--deterministic"]
+    two, ((_, out, _), (_, other_out, other_err)) = complete(tmp_path / "run", cache, flags, count=2)
+    check_equal(two, one)
+    assert "report: " in out and (tmp_path / "run" / "report" / "index.html").exists()
+    assert other_out == "" and "[Gloo]" not in out
+    assert [line for line in other_err.splitlines() if not line.startswith("[Gloo]")] == []
+    assert "2 x cpu" in two.log.read_text()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_is_killed_the_other_says_so_and_one_process_goes_on(long, tmp_path, cache, victim):
+    processes = start(tmp_path / "run", cache, LONG, 2)
+    wait_for(tmp_path / "run", "generation 2/2, step 20/")
+    processes[victim].kill()
+    began = time.monotonic()
+    status, _, err = finish([processes[1 - victim]], 60)[0]
+    assert time.monotonic() - began < 30
+    assert status in ((76,) if victim else (76, -signal.SIGABRT)) and "Traceback" not in err
+    assert "gone: give the same command again" in err or "another task died" in err
+    finish(processes)
+    check_equal(complete(tmp_path / "run", cache, LONG)[0], long)
+
+
+def test_a_signal_to_one_stops_both_and_two_go_on(long, tmp_path, cache):
+    processes = start(tmp_path / "run", cache, LONG, 2)
+    wait_for(tmp_path / "run", "generation 1/2, step 20/")
+    processes[1].send_signal(signal.SIGTERM)
+    ends = finish(processes, 60)
+    assert [status for status, *_ in ends] == [75, 75], [err[-2000:] for *_, err in ends]
+    assert list((tmp_path / "run" / "state").iterdir())
+    resumed, ((_, _, err), _) = complete(tmp_path / "run", cache, LONG, count=2)
+    assert "generation 1/2, step 10/" not in err  # it went on from the state
+    check_equal(resumed, long)
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_begun_by_one_finished_by_two(long, tmp_path, cache, generation):
+    """In the first generation one cell works for both, but there is one of each process then."""
+    processes = start(tmp_path / "run", cache, LONG, 1)
+    wait_for(tmp_path / "run", f"generation {generation}/2, step 20/")
+    processes[0].send_signal(signal.SIGTERM)
+    assert finish(processes, 60)[0][0] == 75
+    check_equal(complete(tmp_path / "run", cache, LONG, count=2)[0], long)
+
+
+def test_a_cell_can_be_shared_by_two_processes(tmp_path, cache):
+    flags = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=fresh", "--config.loop.generations=2"]
+    two, _ = complete(tmp_path / "two", cache, [*flags, "--mesh=1x2"], count=2)
+    alone, _ = complete(tmp_path / "one", cache, [*flags, "--mesh=1x1"])
+    for a, b in zip(two.rows(), alone.rows(), strict=True):
+        assert [a["train_loss"], a["validation_loss"]] == pytest.approx(
+            [b["train_loss"], b["validation_loss"]], rel=1e-4
+        )
+        assert a["real_nll"] == pytest.approx(b["real_nll"], rel=1e-3)
+        cell, t = Cell.of(a), a["generation"]
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-2, atol=1e-3),
+            two.load(cell, t).params,
+            alone.load(cell, t).params,
+        )
+
+
+def test_more_processes_than_cells_can_use_are_refused(tmp_path, cache):
+    flags = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=fresh", "--mesh=1x1"]
+    for status, out, err in finish(start(tmp_path / "run", cache, flags, 2), 60):
+        assert (status, out) == (2, "") and "2 processes, and a mesh of 1x1 devices: start at most 1" in err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--num_processes=2"],
+        ["--num_processes=2", "--process_id=0", "--coordinator=host"],
+        ["--coordinator=a:1", "--process_id=0"],
+        ["--distributed=off", "--process_id=1"],
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(flags, tmp_path):
+    command = [sys.executable, "-m", "launch.main", *SMOKE, f"--workdir={tmp_path}/run", *flags]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and flags[-1].split("=")[0] in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"}, False),  # sbatch's own shell
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+    ],
+)
+def test_a_cluster_is_seen(environment, several):
+    assert several_started(environment) is several
+
+
+def test_outcomes_survive_the_way_between_processes():
+    train = Examples.drawn([b"\x06", b"\x01\x05\x07\x02"], 3)
+    cells = [Cell("full", 0.1, 7), Cell("fresh", 1.0, 2)]
+    sent = {
+        cells[0]: Outcome(
+            Generation({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
+            Examples.written([b"", b"\x06"], 3, train),
+        ),
+        cells[1]: Outcome(
+            Generation({}, train, {"train_loss": float("nan")}, np.zeros(0, np.float32)),
+            Examples.drawn([], 3),
+            "loss not finite at step 7",
+        ),
+    }
+    came = _unpack(_pack(sent), {cell: {"p": 1} for cell in cells})
+    for cell in cells:
+        assert came[cell].status == sent[cell].status and came[cell].trained.params == {"p": 1}
+        assert repr(came[cell].trained.counters) == repr(sent[cell].trained.counters)
+        np.testing.assert_array_equal(came[cell].trained.held_out_nll, sent[cell].trained.held_out_nll)
+        for ours, theirs in (
+            (came[cell].samples, sent[cell].samples),
+            (came[cell].trained.training_set, sent[cell].trained.training_set),
+        ):
+            assert ours.expressions == theirs.expressions
+            for name in ("source", "generation", "index", "root"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert _unpack(_pack({}), {}) == {}
