@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from loop.config import Config
-from loop.storage.run_directory import setting_label
+from loop.storage.run_directory import setting_name
 
 
 def defaults() -> config_dict.ConfigDict:
@@ -46,7 +46,7 @@ def settings(given: config_dict.ConfigDict) -> dict[str, Config]:
         fields["sweep"]["axes"] = ()
         for (field, _), value in zip(axes, values, strict=True):
             _set(fields, field, value)
-        found[setting_label([field for field, _ in axes], values)] = _build(Config, fields, "")
+        found[setting_name([field for field, _ in axes], values)] = _build(Config, fields, "")
     return found
 
 

@@ -22,7 +22,7 @@ from ml_collections import config_flags
 
 from launch import cli
 from launch.cluster.distributed import processes
-from launch.cluster.shards import enter, of_share, parse_share, refuse_shares, unfinished
+from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
 from launch.configuration import resolve, settings
 from logic.errors import UsageError, printable, usage_errors
 from loop.config import Config
@@ -65,8 +65,8 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, f
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "ask XLA for deterministic kernels on GPUs, at some cost in speed"
 )
-_SHARE = flags.DEFINE_string(
-    "share", "", "I/N: run only the I-th (from 0) of N shares of the cells, in a directory of its own in the workdir"
+_SHARD = flags.DEFINE_string(
+    "shard", "", "I/N: run only the I-th (from 0) of N shards of the cells, in a directory of its own in the workdir"
 )
 
 
@@ -81,14 +81,14 @@ def main(argv: list[str]) -> None:
     with usage_errors():
         config = resolve(_CONFIG.value)
         parts = settings(_CONFIG.value)
-        share = parse_share(_SHARE.value, config) if _SHARE.value else None
+        shard = parse_shard(_SHARD.value, config) if _SHARD.value else None
     if _DETERMINISTIC.value:  # read when JAX first sees a device
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     with processes(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value):
-        _run(config, parts, share, _WORKDIR.value)
+        _run(config, parts, shard, _WORKDIR.value)
 
 
-def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None, workdir: str) -> None:
+def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None, workdir: str) -> None:
     # Only from here on is anything slow to import, or written.
     import jax
 
@@ -121,14 +121,14 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
             parse_mesh(_MESH.value, len(part_config.cells()), len(devices), part_config.train.batch_size)
             members_at_once(_MEMBERS.value, part_config, len(part_config.cells()))
     first = multihost.first()
-    if share and not multihost.alone():
-        raise UsageError(f"--share = {_SHARE.value}: a share is run by one process, with --distributed=off")
-    if share:
+    if shard and not multihost.alone():
+        raise UsageError(f"--shard = {_SHARD.value}: a shard is run by one process, with --distributed=off")
+    if shard:
         with known_faults(whole.path):
-            directory = enter(whole, config, parts, share, where)
-        config, parts = of_share(config, share), {label: of_share(part, share) for label, part in parts.items()}
+            directory = enter(whole, config, parts, shard, where)
+        config, parts = of_shard(config, shard), {label: of_shard(part, shard) for label, part in parts.items()}
     elif first:
-        refuse_shares(whole)
+        refuse_sharded(whole)
     with (
         known_faults(directory.path),
         directory.lock() if first else contextlib.nullcontext(),
@@ -149,7 +149,7 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
             directory.repair(reporter.say)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
         for i, (label, part_config) in enumerate(parts.items(), 1):
-            part = directory.part(label)
+            part = directory.setting(label)
             if label:
                 reporter.say(f"setting {i} of {len(parts)}: {label}")
                 if first:
@@ -173,24 +173,24 @@ def _run(config: Config, parts: dict[str, Config], share: tuple[int, int] | None
                 if "status" in row:
                     cell = Cell.of(row)
                     reporter.say(f"{cell.name} ended in generation {row['generation']}: {printable(row['status'])}")
-            nothing = not share and all("status" in row for row in part.rows())
+            nothing = not shard and all("status" in row for row in part.rows())
             if multihost.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
                 reporter.say("no cell finished a generation: there is nothing to report")
                 sys.exit(1)
         if not first:
             return
         if missing := unfinished(whole):
-            shares = ", ".join(f"{i} ({how})" for i, how in missing.items())
-            reporter.say(f"share {_SHARE.value} is finished, others are not: {shares}; the last one makes the report")
+            shards = ", ".join(f"{i} ({how})" for i, how in missing.items())
+            reporter.say(f"shard {_SHARD.value} is finished, others are not: {shards}; the last one makes the report")
             return
         whole = open_run(whole.path)
-        if share or config.sweep.axes:
+        if shard or config.sweep.axes:
             whole.combine_metrics()
         page = build_report([whole])
     for label in parts:
         if label:
             print(f"\n{label}")
-        print_findings(whole.part(label))
+        print_findings(whole.setting(label))
     print(f"\nreport: {page}")
 
 

@@ -57,16 +57,16 @@ def at_once(machine: Machine, config: Config, cells: int, data: int) -> int:
     return min(1 if members in ("auto", "map") else int(members), cells)
 
 
-def shares_that_fit(machine: Machine, config: Config) -> int | None:
-    """The least number of equal shares of all cells that fit one at a time; None if a single cell does not."""
+def shards_that_fit(machine: Machine, config: Config) -> int | None:
+    """The least number of equal shards of all cells that fit one at a time; None if a single cell does not."""
     cells = len(config.all_cells())
-    for shares in range(1, cells + 1):
-        part = -(-cells // shares)
+    for shards in range(1, cells + 1):
+        part = -(-cells // shards)
         run, data = mesh_of(part, machine, config)
         cell, per_device = cell_bytes(config, machine.device, data), -(-part // run)
         together = at_once(machine, config, per_device, data)
         if together and bytes_on_device(cell, per_device, together) <= FILLED * machine.device.memory:
-            return shares
+            return shards
     return None
 
 
@@ -115,7 +115,7 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
         "memory_of_a_device": {
             "needed": needed,
             "fits": needed <= FILLED * device.memory and together > 0,
-            "fits_in_shares": shares_that_fit(machine, config),
+            "fits_in_shards": shards_that_fit(machine, config),
         },
         "share_of_peak": {suite: dataclasses.asdict(share) for suite, share in shares.items()},
         "seconds_per_generation": {
@@ -135,15 +135,15 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
     }
 
 
-def of_shares(config: Config, count: int) -> Config:
-    """The configuration of the largest of so many shares. Raises ValueError if there are fewer cells."""
+def of_largest_shard(config: Config, count: int) -> Config:
+    """The configuration of the largest of so many shards. Raises ValueError if there are fewer cells."""
     if count == 1:
         return config
     if count > len(config.cells()):
-        raise ValueError(f"--shares={count}: allowed are at most {len(config.cells())}, the number of cells")
+        raise ValueError(f"--shards={count}: allowed are at most {len(config.cells())}, the number of cells")
     sizes = [len(part) for part in split(config.cells(), count)]
-    share = (sizes.index(max(sizes)), count)
-    return dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, share=share))
+    shard = (sizes.index(max(sizes)), count)
+    return dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, shard=shard))
 
 
 def text(p: dict[str, Any]) -> str:
@@ -154,10 +154,10 @@ def text(p: dict[str, Any]) -> str:
     train, sample, space = p["share_of_peak"]["train"], p["share_of_peak"]["sample"], p["disk"]
     fits = ""
     if not p["memory_of_a_device"]["fits"]:
-        shares = p["memory_of_a_device"]["fits_in_shares"]
+        shards = p["memory_of_a_device"]["fits_in_shards"]
         remedy = (
-            f"--shares={shares} does"
-            if shares
+            f"--shards={shards} does"
+            if shards
             else "not a single cell does: let devices share it (--mesh), or lower train.batch_size"
         )
         fits = f": DOES NOT FIT into {FILLED:.0%} of it; {remedy}"
@@ -240,7 +240,7 @@ def main(argv: list[str]) -> None:
         devices.named(flags.FLAGS.device)
     with usage_errors():
         resolve(flags.FLAGS.config)
-        parts = settings(flags.FLAGS.config)
+        configs = settings(flags.FLAGS.config)
     device, count = (devices.named(flags.FLAGS.device), 1) if flags.FLAGS.device else devices.present()
     machine = Machine(
         device,
@@ -253,17 +253,19 @@ def main(argv: list[str]) -> None:
         flags.FLAGS.host_cores,
     )
     with usage_errors():
-        plans = {label: plan(of_shares(config, flags.FLAGS.shares), machine) for label, config in parts.items()}
+        plans = {
+            label: plan(of_largest_shard(config, flags.FLAGS.shards), machine) for label, config in configs.items()
+        }
     for label, p in plans.items():
         if flags.FLAGS.json:
             print(json.dumps({**({"setting": label} if label else {}), **p}))
         else:
             print(f"\n{label}\n" if label else "", end="")
             print(text(p))
-    if not flags.FLAGS.json and (flags.FLAGS.shares > 1 or len(plans) > 1):
-        total = flags.FLAGS.shares * sum(p["seconds"] for p in plans.values())
+    if not flags.FLAGS.json and (flags.FLAGS.shards > 1 or len(plans) > 1):
+        total = flags.FLAGS.shards * sum(p["seconds"] for p in plans.values())
         settings_of = f"{len(plans)} settings in " if len(plans) > 1 else ""
-        print(f"\nall: {settings_of}{flags.FLAGS.shares} shares, one after another: {_time(total)}")
+        print(f"\nall: {settings_of}{flags.FLAGS.shards} shards, one after another: {_time(total)}")
 
 
 def _define_flags() -> None:
@@ -288,9 +290,9 @@ def _define_flags() -> None:
         "host_cores", 16, "cores of a host that measure beside accelerators (on a CPU: the devices)", lower_bound=1
     )
     flags.DEFINE_integer(
-        "shares",
+        "shards",
         1,
-        "plan one of so many shares of the cells, which run one after another: launch.main --share",
+        "plan one of so many shards of the cells, which run one after another: launch.main --shard",
         lower_bound=1,
     )
     flags.DEFINE_boolean("json", False, "print one JSON object per setting, in bytes and seconds, instead of text")

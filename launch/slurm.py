@@ -1,4 +1,4 @@
-"""Submits a sweep to Slurm: as one job over several hosts, or as an array of tasks with a share of the cells each.
+"""Submits a sweep to Slurm: as one job over several hosts, or as an array of tasks with a shard of the cells each.
 
     python -m launch.slurm --config=launch/presets/paper.py --workdir=DIR --array=8 --gpus_per_node=1 --time=1-00:00:00
     python -m launch.slurm --config=launch/presets/paper.py --workdir=DIR --nodes=2 --gpus_per_node=4 --time=600
@@ -12,7 +12,7 @@ job is preempted. It goes on from DIR.
 What is submitted is a plain script: nothing is pickled, and sbatch alone can run it. By hand, without submitit:
 
     sbatch --array=0-7 --requeue --signal=TERM@120 --wrap='srun python -m launch.main --config=… --workdir=DIR
-        --distributed=off --share=$SLURM_ARRAY_TASK_ID/8 || { [ $? = 75 ] && scontrol requeue $SLURM_JOB_ID; }'
+        --distributed=off --shard=$SLURM_ARRAY_TASK_ID/8 || { [ $? = 75 ] && scontrol requeue $SLURM_JOB_ID; }'
     srun --nodes=2 --ntasks-per-node=4 --gpus-per-node=4 python -m launch.main --config=… --workdir=DIR --distributed=on
     python -m eval.report --workdir=DIR
 """
@@ -31,7 +31,7 @@ from absl import flags
 
 from launch import cli
 from launch import main as launcher
-from launch.cluster.shards import enter, refuse_shares
+from launch.cluster.shards import enter, refuse_sharded
 from launch.configuration import resolve, settings
 from logic.errors import UsageError, usage_errors
 from loop.config import Config
@@ -39,7 +39,7 @@ from loop.storage.atomic_files import is_local
 from loop.storage.checkpoints import check_keep
 from loop.storage.run_directory import RunDirectory
 
-_ARRAY = flags.DEFINE_integer("array", 0, "tasks, each with a share of the cells; 0: one job for all", lower_bound=0)
+_ARRAY = flags.DEFINE_integer("array", 0, "tasks, each with a shard of the cells; 0: one job for all", lower_bound=0)
 _MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 0, "tasks of the array at a time; 0: all", lower_bound=0)
 _NODES = flags.DEFINE_integer("nodes", 1, "hosts of the one job", lower_bound=1)
 _GPUS = flags.DEFINE_integer("gpus_per_node", 0, "GPUs on every host, or for every task of an array", lower_bound=0)
@@ -99,8 +99,8 @@ def main(argv: list[str]) -> None:
         raise UsageError("--workdir is missing: name a directory that all nodes see")
     with usage_errors():
         config = resolve(given.config)
-        parts = settings(given.config)
-    _check_flags(config, parts)
+        configs = settings(given.config)
+    _check_flags(config, configs)
     whole = RunDirectory(given.workdir)
     if not _LOGS.value and not is_local(whole.path):
         raise UsageError(f"--logs is missing: logs cannot be in {whole.path}, name a directory that all nodes see")
@@ -111,10 +111,10 @@ def main(argv: list[str]) -> None:
         return
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UsageError("sbatch and srun are not here: submit on a cluster's login node; --dry_run prints the script")
-    _check_workdir(whole, config, parts)
+    _check_workdir(whole, config, configs)
     job = _submit(what, logs, parameters)
     print(job)
-    _say(f"job {job}: {f'an array of {_ARRAY.value} shares' if _ARRAY.value else 'all cells'}, {whole.path}")
+    _say(f"job {job}: {f'an array of {_ARRAY.value} shards' if _ARRAY.value else 'all cells'}, {whole.path}")
     _say(f"watch:   squeue -j {job}")
     _say(f"         tail -F {shlex.quote(f'{logs}/{job}')}_*_log.out")
     _say(f"stop:    scancel {job}")
@@ -125,15 +125,15 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _check_flags(config: Config, parts: dict[str, Config]) -> None:
+def _check_flags(config: Config, configs: dict[str, Config]) -> None:
     given, cells = flags.FLAGS, len(config.all_cells())
-    for name in ("share", "distributed"):
+    for name in ("shard", "distributed"):
         if given[name].present:
             raise UsageError(f"--{name} is for launch.main: here --array and --nodes decide it")
     if _ARRAY.value > cells:
         raise UsageError(f"--array = {_ARRAY.value}: allowed are at most {cells}, the number of cells")
     if _ARRAY.value and (_NODES.value > 1 or _TASKS.value > 1):
-        raise UsageError("--array with --nodes or --tasks_per_node: a share runs on one host, as one process")
+        raise UsageError("--array with --nodes or --tasks_per_node: a shard runs on one host, as one process")
     if _several() and _GPUS.value and _TASKS.value not in (0, _GPUS.value):
         raise UsageError(
             f"--tasks_per_node = {_TASKS.value}: allowed is --gpus_per_node, {_GPUS.value}: each process has one GPU"
@@ -150,7 +150,7 @@ def _check_flags(config: Config, parts: dict[str, Config]) -> None:
     except ValueError as error:  # it begins with the flag's name
         raise UsageError(f"--{error}") from None
     if _GPUS.value:
-        _check_mesh(given.mesh, cells, [part.train.batch_size for part in parts.values()])
+        _check_mesh(given.mesh, cells, [part.train.batch_size for part in configs.values()])
 
 
 def _check_mesh(mesh: str, cells: int, batch_sizes: list[int]) -> None:
@@ -197,10 +197,10 @@ def _tasks_per_node() -> int:
 
 
 def _command(workdir: str) -> str:
-    """launch.main with the flags that were given to this command; the batch shell fills in the share."""
+    """launch.main with the flags that were given to this command; the batch shell fills in the shard."""
     where = [f"--distributed={'on' if _several() else 'off'}"]
     if _ARRAY.value:
-        where.append(f"--share=$SLURM_ARRAY_TASK_ID/{_ARRAY.value}")
+        where.append(f"--shard=$SLURM_ARRAY_TASK_ID/{_ARRAY.value}")
     passed = [f"--workdir={workdir}"]
     passed += [f.serialize() for f in flags.FLAGS.get_flags_for_module(launcher) if f.present and f.name != "workdir"]
     passed += _overrides(sys.argv[1:])
@@ -277,15 +277,15 @@ def _submitit() -> Any:
     return slurm
 
 
-def _check_workdir(whole: RunDirectory, config: Config, parts: dict[str, Config]) -> None:
-    """Refuses here what every task would refuse: a directory of another run, in use, or in other shares."""
+def _check_workdir(whole: RunDirectory, config: Config, configs: dict[str, Config]) -> None:
+    """Refuses here what every task would refuse: a directory of another run, in use, or in other shards."""
     with whole.lock():
         if not (whole.path / "config.json").exists():
             return
         if _ARRAY.value:
-            enter(whole, config, parts, (0, _ARRAY.value), "not started")
+            enter(whole, config, configs, (0, _ARRAY.value), "not started")
         else:
-            refuse_shares(whole)
+            refuse_sharded(whole)
             whole.create(dataclasses.asdict(config), "not started")
 
 

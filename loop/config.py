@@ -89,7 +89,7 @@ class SweepConfig:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
     # Every combination of further fields' values is a run of all cells, in a directory of its own in the run's.
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # ((field, values), …): (("sample.temperature", (0.6, 0.8)),)
-    share: tuple[int, int] | None = None  # (I, N): only the I-th (from 0) of N shares of the cells; None: all of them
+    shard: tuple[int, int] | None = None  # (I, N): only the I-th (from 0) of N shards of the cells; None: all of them
 
     def __post_init__(self) -> None:
         for name in ("cycles", "fresh_ratios", "seeds"):
@@ -123,10 +123,10 @@ class Config:
             context,
             f"the shortest expression has {shortest} symbols (language.min_depth = {self.language.min_depth})",
         )
-        if self.sweep.share is not None:
-            i, n = self.sweep.share
+        if self.sweep.shard is not None:
+            i, n = self.sweep.shard
             most = len(self.all_cells())
-            _check(0 <= i < n <= most, "share", f"{i}/{n}", f"allowed are I/N with 0 <= I < N <= {most}, the cells")
+            _check(0 <= i < n <= most, "shard", f"{i}/{n}", f"allowed are I/N with 0 <= I < N <= {most}, the cells")
         for cell in self.all_cells():
             needed = self.num_generated(cell)
             _check(
@@ -137,14 +137,14 @@ class Config:
             )
 
     def cells(self) -> list[Cell]:
-        """The cells to run, those of the share if there is one, each once, in the order of the configuration."""
-        if self.sweep.share is None:
+        """The cells to run, those of the shard if there is one, each once, in the order of the configuration."""
+        if self.sweep.shard is None:
             return self.all_cells()
-        i, n = self.sweep.share
+        i, n = self.sweep.shard
         return split(self.all_cells(), n)[i]
 
     def all_cells(self) -> list[Cell]:
-        """The cells of all shares, each once, in the order of the configuration."""
+        """The cells of all shards, each once, in the order of the configuration."""
         product = itertools.product(self.sweep.cycles, self.sweep.fresh_ratios, self.sweep.seeds)
         return list(dict.fromkeys(Cell(c, 1.0 if c == "fresh" else float(r), s) for c, r, s in product))
 

@@ -14,7 +14,7 @@ from loop.cell import Cell
 from loop.config import Config
 from loop.examples import Examples
 from loop.outcome import Outcome, exchange
-from loop.storage.run_directory import Generation
+from loop.storage.run_directory import Checkpoint
 from loop.streams import Purpose, generator
 from loop.training.data import TrainData, lay_out
 from loop.training.ensemble import Ensemble
@@ -122,7 +122,7 @@ def run_generation(
         }
         status = None if finite[i] else f"loss not finite at step {step[i]}"
         samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
-        outcomes[cells[i]] = Outcome(Generation(params[i], train, counters, nll[i]), samples, status)
+        outcomes[cells[i]] = Outcome(Checkpoint(params[i], train, counters, nll[i]), samples, status)
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return {cell: outcomes[leader[cell]] for cell in training_sets}
 

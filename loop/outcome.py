@@ -11,7 +11,7 @@ import numpy as np
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.checkpoints import examples_from_arrays, examples_to_arrays
-from loop.storage.run_directory import Generation
+from loop.storage.run_directory import Checkpoint
 from loop.training import multihost
 
 
@@ -19,7 +19,7 @@ from loop.training import multihost
 class Outcome:
     """What one cell's generation ends with."""
 
-    trained: Generation
+    trained: Checkpoint
     samples: Examples  # S_t; empty if training failed
     status: str | None = None  # why the cell ends here
 
@@ -63,6 +63,6 @@ def _unpack(payload: bytes, params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
             return examples_from_arrays({k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)})
 
         cell = Cell(**head["cell"])
-        trained = Generation(params[cell], examples("train"), head["counters"], arrays[f"{i}/nll"])
+        trained = Checkpoint(params[cell], examples("train"), head["counters"], arrays[f"{i}/nll"])
         outcomes[cell] = Outcome(trained, examples("samples"), head["status"])
     return outcomes

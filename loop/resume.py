@@ -16,7 +16,7 @@ from loop.config import Config
 from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
 from loop.examples import Examples
 from loop.outcome import Outcome
-from loop.storage.run_directory import Damaged, Generation, RunDirectory
+from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory
 from loop.training import multihost
 
 
@@ -144,7 +144,7 @@ def _read_outcomes(
     outcomes = {}
     for cell, loop in loops.items():
         if loop is None:
-            outcomes[cell] = Outcome(Generation({}, nothing, {}, np.zeros(0, np.float32)), nothing)
+            outcomes[cell] = Outcome(Checkpoint({}, nothing, {}, np.zeros(0, np.float32)), nothing)
             continue
         try:
             trained = directory.load(cell, generation)

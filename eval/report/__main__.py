@@ -11,17 +11,17 @@ from absl import flags
 
 from eval.report.build import build_report
 from logic.errors import UsageError
-from loop.storage.shards import SharedRun, open_run
+from loop.storage.shards import ShardedRun, open_run
 
 
 def main(argv: list[str]) -> None:
-    """Builds the report of the runs that the flag and the arguments name, and the one table of a run in shares."""
+    """Builds the report of the runs that the flag and the arguments name, and the one table of a run in shards."""
     named = [flags.FLAGS.workdir, *argv[1:]] if flags.FLAGS.workdir else argv[1:]
     if not named:
         raise UsageError("--workdir is missing: name the directory of a run")
     directories = [open_run(name) for name in named]
     for directory in directories:
-        if isinstance(directory, SharedRun):
+        if isinstance(directory, ShardedRun):
             with contextlib.suppress(OSError):  # of another user, to be compared with: the rows are read anyway
                 directory.combine_metrics()
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from logic.errors import UsageError
 from loop.storage.atomic_files import write_atomically
 from loop.storage.run_directory import RunDirectory
-from loop.storage.shards import SharedRun
+from loop.storage.shards import ShardedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +45,10 @@ class Run:
         """How far the run is."""
         last = int(self.metrics["generation"].max())
         planned = self.record["config"].get("loop", {}).get("generations", last + 1)
-        if isinstance(self.directory, SharedRun) and (missing := self.directory.unfinished()):
+        if isinstance(self.directory, ShardedRun) and (missing := self.directory.unfinished()):
             some = ", ".join(f"{i} ({how})" for i, how in list(missing.items())[:10])
             more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-            return f"not finished: of {len(self.directory.shares)} shares, these are missing: {some}{more}"
+            return f"not finished: of {len(self.directory.shards)} shards, these are missing: {some}{more}"
         if last + 1 < planned and len(self.statuses) < len(self.summary.cells):
             return f"not finished: {last + 1} of {planned} generations are there"
         return f"{last + 1} generations"
@@ -133,7 +133,7 @@ def build_report(directories: Sequence[RunDirectory]) -> Path:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
     """
     home = directories[0]
-    parts = [part for directory in directories for part in directory.parts()]
+    parts = [part for directory in directories for part in directory.settings()]
     parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
     runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]

@@ -21,7 +21,7 @@ NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop
 
 
 @dataclasses.dataclass(frozen=True)
-class Generation:
+class Checkpoint:
     """What a checkpoint holds of one cell and generation."""
 
     params: dict  # of the lowest validation loss: the ones that were sampled
@@ -32,7 +32,7 @@ class Generation:
 
 
 @dataclasses.dataclass
-class Generations:
+class Checkpoints:
     """All checkpoints of a run. `seals` is where their checksums lie."""
 
     directory: Path
@@ -53,11 +53,11 @@ class Generations:
         found = [re.fullmatch(r"(\d+)|checkpoints_(\d+)\.json", name) for name in names]
         return sorted({int(match[1] or match[2]) for match in found if match})
 
-    def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
+    def save(self, generation: int, cells: Mapping[Cell, Checkpoint]) -> None:
         """Begins to write a checkpoint; `writer.wait` returns once it is complete."""
         self.writer.begin(self.sealed(generation), {cell.name: _to_arrays(g) for cell, g in cells.items()})
 
-    def load(self, cell: Cell, generation: int) -> Generation:
+    def load(self, cell: Cell, generation: int) -> Checkpoint:
         """Reads one cell. Raises KeyError if it is not there, Damaged if its files are not as they were written."""
         sealed = self.sealed(generation)
         if not sealed.exists() or not sealed.holds(cell.name):
@@ -83,7 +83,7 @@ def check_keep(keep: str) -> int:
     return int(every[1]) if every else 0
 
 
-def _to_arrays(generation: Generation) -> dict[str, Any]:
+def _to_arrays(generation: Checkpoint) -> dict[str, Any]:
     """The tree that is stored."""
     return {
         "params": generation.params,
@@ -93,9 +93,9 @@ def _to_arrays(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _from_arrays(tree: dict[str, Any]) -> Generation:
+def _from_arrays(tree: dict[str, Any]) -> Checkpoint:
     """The generation of a stored tree."""
-    return Generation(
+    return Checkpoint(
         params=tree["params"],
         training_set=examples_from_arrays(tree["training_set"]),
         counters={name: value.item() for name, value in tree["counters"].items()},

@@ -28,7 +28,7 @@ from eval.measures.row import COLUMNS, KEYS
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import is_local, locate, made_locally, read_locally, sweep, write_atomically
-from loop.storage.checkpoints import Generation, Generations
+from loop.storage.checkpoints import Checkpoint, Checkpoints
 from loop.storage.checksums import Damaged, Sealed
 from loop.storage.environment import differing_fields, versions
 from loop.storage.lock import locked
@@ -38,7 +38,7 @@ from loop.storage.training_states import States
 if TYPE_CHECKING:
     from loop.storage.samples import Samples
 
-__all__ = ["Damaged", "Generation", "RunDirectory", "differing_fields", "setting_label"]
+__all__ = ["Damaged", "Checkpoint", "RunDirectory", "differing_fields", "setting_name"]
 
 Warn = Callable[[str], None]
 
@@ -58,7 +58,7 @@ class RunDirectory:
         self.report = self.path / "report"
         self.log = self.path / "log.txt"
         self._seals = self.path / "checksums"
-        self._generations = Generations(self.path / "checkpoints", self._seals)
+        self._checkpoints = Checkpoints(self.path / "checkpoints", self._seals)
         self._states = States(self.path / "state", self._seals)
 
     # The one writer.
@@ -162,29 +162,29 @@ class RunDirectory:
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
         write_rows(self.path, rows, COLUMNS)
 
-    # The parts of a run with further axes.
+    # The settings of a run with further axes.
 
-    def parts(self) -> list["RunDirectory"]:
+    def settings(self) -> list["RunDirectory"]:
         """The directories of the run's settings, one per combination of `sweep.axes`; without axes the run itself."""
         axes = self._axes()
-        return [self.part(label) for label in _labels(axes)] if axes else [self]
+        return [self.setting(name) for name in _setting_names(axes)] if axes else [self]
 
-    def part(self, label: str) -> "RunDirectory":
+    def setting(self, name: str) -> "RunDirectory":
         """The directory of one setting, such as `model.width=64,sample.temperature=0.8`; `` is the run's own."""
-        return RunDirectory(self.path / label) if label else self
+        return RunDirectory(self.path / name) if name else self
 
     def homes(self) -> list["RunDirectory"]:
-        """The directories with the files of the cells: this one, or those of a run's shares (shards.py)."""
+        """The directories with the files of the cells: this one, or those of a run's shards (shards.py)."""
         return [self]
 
     def combine_metrics(self) -> None:
-        """Writes the metrics of all parts in one table, with a column for every axis after the keys."""
+        """Writes the metrics of all settings in one table, with a column for every axis after the keys."""
         fields = [field for field, _ in self._axes()]
         rows = []
-        for part in self.parts():
-            config = part.config()["config"]
+        for setting in self.settings():
+            config = setting.config()["config"]
             values = {field: functools.reduce(lambda c, name: c[name], field.split("."), config) for field in fields}
-            rows += [{**row, **values} for row in part.rows()]
+            rows += [{**row, **values} for row in setting.rows()]
         write_rows(self.path, rows, (*KEYS, *fields, *COLUMNS[len(KEYS) :]))
 
     # The samples.
@@ -252,34 +252,34 @@ class RunDirectory:
 
     def checkpoints(self) -> list[int]:
         """The generations that have a complete checkpoint, in order."""
-        return self._generations.complete()
+        return self._checkpoints.complete()
 
     def generations(self, cell: Cell) -> list[int]:
         """The generations of a cell that have a complete checkpoint, in order."""
-        return [t for t in self.checkpoints() if (self._generations.sealed(t).path / cell.name).exists()]
+        return [t for t in self.checkpoints() if (self._checkpoints.sealed(t).path / cell.name).exists()]
 
     def stored(self, generation: int) -> bool:
         """Whether samples and checkpoint of a generation are complete: then only measuring it can be missing."""
-        return self.has_samples(generation) and self._generations.sealed(generation).exists()
+        return self.has_samples(generation) and self._checkpoints.sealed(generation).exists()
 
-    def save(self, generation: int, cells: Mapping[Cell, Generation]) -> None:
+    def save(self, generation: int, cells: Mapping[Cell, Checkpoint]) -> None:
         """Begins to write the checkpoint of a generation; `wait` returns once it is complete.
 
         Several processes do so together: see loop/storage/orbax_io.py.
         """
-        self._generations.save(generation, cells)
+        self._checkpoints.save(generation, cells)
 
     def wait(self) -> None:
         """Waits until the last checkpoint and the last state are complete on disk; raises what went wrong."""
-        self._generations.writer.wait()
+        self._checkpoints.writer.wait()
         self._states.writer.wait()
 
-    def load(self, cell: Cell, generation: int) -> Generation:
+    def load(self, cell: Cell, generation: int) -> Checkpoint:
         """Reads one cell of a checkpoint, whatever devices wrote it.
 
         Raises KeyError if the cell has ended before, Damaged if its files are not as they were written.
         """
-        return self._generations.load(cell, generation)
+        return self._checkpoints.load(cell, generation)
 
     def prune(self, keep: str) -> None:
         """Removes the checkpoints of old generations. Samples stay, and with them all that training sets are made of.
@@ -287,7 +287,7 @@ class RunDirectory:
         Args:
           keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
         """
-        self._generations.prune(keep)
+        self._checkpoints.prune(keep)
 
     # The state within a generation.
 
@@ -313,11 +313,11 @@ class RunDirectory:
         self._states.drop(unwanted)
 
 
-def _labels(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
+def _setting_names(axes: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
     fields = [field for field, _ in axes]
-    return [setting_label(fields, values) for values in itertools.product(*(values for _, values in axes))]
+    return [setting_name(fields, values) for values in itertools.product(*(values for _, values in axes))]
 
 
-def setting_label(fields: Sequence[str], values: Sequence[Any]) -> str:
+def setting_name(fields: Sequence[str], values: Sequence[Any]) -> str:
     """The name of one combination of values of the axes."""
     return ",".join(f"{field}={value}" for field, value in zip(fields, values, strict=True))

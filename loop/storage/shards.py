@@ -1,10 +1,10 @@
-"""A run in shares: several processes, each with some of the cells in a directory of its own, read as one run.
+"""A run in shards: several processes, each with some of the cells in a directory of its own, read as one run.
 
 WORKDIR/
   config.json                      the whole sweep, as of a run in one go
-  shares.json                      which share has which cell; of a run with axes also in every setting's directory
-  share_0000_of_0008/ …            each an ordinary run's directory: checkpoints, samples, metrics of its cells
-  metrics.csv metrics.jsonl report/   of all shares together: made when the last one ends, and by eval.report
+  shards.json                      which shard has which cell; of a run with axes also in every setting's directory
+  shard_0000_of_0008/ …            each an ordinary run's directory: checkpoints, samples, metrics of its cells
+  metrics.csv metrics.jsonl report/   of all shards together: made when the last one ends, and by eval.report
 """
 
 import dataclasses
@@ -16,37 +16,37 @@ from typing import TYPE_CHECKING, Any
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import write_atomically
-from loop.storage.run_directory import Generation, RunDirectory
+from loop.storage.run_directory import Checkpoint, RunDirectory
 
 if TYPE_CHECKING:
     from loop.storage.samples import Samples
 
-_FILE = "shares.json"
+_FILE = "shards.json"
 
 
-def share_name(index: int, count: int) -> str:
-    """The directory of a share."""
-    return f"share_{index:04d}_of_{count:04d}"
+def shard_name(index: int, count: int) -> str:
+    """The directory of a shard."""
+    return f"shard_{index:04d}_of_{count:04d}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What shares.json says."""
+    """What shards.json says."""
 
-    shares: tuple[str, ...]  # directories, relative to the one that holds the file
-    owner: Mapping[str, int]  # name of a cell -> its share; in the order of the sweep
+    shards: tuple[str, ...]  # directories, relative to the one that holds the file
+    owner: Mapping[str, int]  # name of a cell -> its shard; in the order of the sweep
 
     def write(self, directory: Path) -> None:
         """Writes the file; processes that write at once write the same."""
-        record = {"shares": self.shares, "cells": self.owner}
+        record = {"shards": self.shards, "cells": self.owner}
         write_atomically(directory / _FILE, json.dumps(record, indent=1) + "\n")
 
 
 def read_layout(directory: Path) -> Layout | None:
-    """The layout of a run in shares, None of another run. Raises UsageError for a file that is not to be understood."""
+    """The layout of a run in shards, None of another run. Raises UsageError for a file that is not to be understood."""
     try:
         record = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-        return Layout(tuple(record["shares"]), dict(record["cells"]))
+        return Layout(tuple(record["shards"]), dict(record["cells"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -54,111 +54,111 @@ def read_layout(directory: Path) -> Layout | None:
 
 
 def open_run(path: str | Path) -> RunDirectory:
-    """A run's directory, whether it was run in one go or in shares."""
+    """A run's directory, whether it was run in one go or in shards."""
     directory = RunDirectory(path)
     layout = read_layout(directory.path)
-    return directory if layout is None else SharedRun(path, layout)
+    return directory if layout is None else ShardedRun(path, layout)
 
 
-def create_shared(path: str | Path, config: Mapping[str, Any], devices: str, layout: Layout) -> None:
-    """Makes the directory of a whole run in shares, or returns if it holds that. All shares may do so at once.
+def create_sharded(path: str | Path, config: Mapping[str, Any], devices: str, layout: Layout) -> None:
+    """Makes the directory of a whole run in shards, or returns if it holds that. All shards may do so at once.
 
     `config` is as of a run in one go.
 
     Raises:
-      UsageError: it holds another run, one in other shares or in one go, or something else, or it cannot be written.
+      UsageError: it holds another run, one in other shards or in one go, or something else, or it cannot be written.
     """
     directory = RunDirectory(path)
     directory.create(config, devices)
     held = read_layout(directory.path)
     if held is None:
         if directory.log.exists() or (directory.path / "metrics.jsonl").exists():
-            raise UsageError(f"--workdir {path} holds a run that is not in shares: go on without --share")
+            raise UsageError(f"--workdir {path} holds a run that is not in shards: go on without --shard")
         layout.write(directory.path)
-    elif len(held.shares) != len(layout.shares):
-        raise UsageError(f"--workdir {path} holds a run in {len(held.shares)} shares, not {len(layout.shares)}")
+    elif len(held.shards) != len(layout.shards):
+        raise UsageError(f"--workdir {path} holds a run in {len(held.shards)} shards, not {len(layout.shards)}")
     elif held != layout:
-        raise UsageError(f"--workdir {path} holds a run whose cells were shared out by another version of this code")
+        raise UsageError(f"--workdir {path} holds a run whose cells were divided by another version of this code")
 
 
-class SharedRun(RunDirectory):
-    """A run in shares, to be read like any other. Every cell's files are in the directory of its share."""
+class ShardedRun(RunDirectory):
+    """A run in shards, to be read like any other. Every cell's files are in the directory of its shard."""
 
     def __init__(self, path: str | Path, layout: Layout):
         super().__init__(path)
         self.layout = layout
-        self.shares = [RunDirectory(_follow(self.path, name)) for name in layout.shares]
+        self.shards = [RunDirectory(_follow(self.path, name)) for name in layout.shards]
 
     def home(self, cell: Cell) -> RunDirectory:
         """The directory with a cell's files; for a cell of another run, one that has none."""
         owner = self.layout.owner.get(cell.name)
-        return RunDirectory(self.path) if owner is None else self.shares[owner]
+        return RunDirectory(self.path) if owner is None else self.shards[owner]
 
     def homes(self) -> list[RunDirectory]:
-        return self.shares
+        return self.shards
 
-    def part(self, label: str) -> RunDirectory:
-        return open_run(self.path / label) if label else self
+    def setting(self, name: str) -> RunDirectory:
+        return open_run(self.path / name) if name else self
 
     def unfinished(self) -> dict[int, str]:
-        """The shares that are not at their end, with how far they are."""
+        """The shards that are not at their end, with how far they are."""
         found: dict[int, str] = {}
-        for part in self.parts():
-            if not isinstance(part, SharedRun):
-                raise UsageError(f"{part.path} has no {_FILE}: start a share of {self.path} again")
-            for i in range(len(part.shares)):
-                how = part._unfinished(i)
+        for setting in self.settings():
+            if not isinstance(setting, ShardedRun):
+                raise UsageError(f"{setting.path} has no {_FILE}: start a shard of {self.path} again")
+            for i in range(len(setting.shards)):
+                how = setting._unfinished(i)
                 if how:
                     found.setdefault(i, how)
         return dict(sorted(found.items()))
 
     def _unfinished(self, index: int) -> str:
-        """How far a share of this setting is; nothing if it is at its end."""
+        """How far a shard of this setting is; nothing if it is at its end."""
         total = self.config()["config"]["loop"]["generations"]
-        rows = self.shares[index].rows()
+        rows = self.shards[index].rows()
         ended = {_name(row) for row in rows if "status" in row}
         alive = [name for name, owner in self.layout.owner.items() if owner == index and name not in ended]
         reached = 1 + max((row["generation"] for row in rows), default=-1)
         return f"{reached} of {total} generations" if alive and reached < total else ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows of all shares, as they are now, in the order of a run in one go."""
-        if self.parts() != [self]:
+        """All rows of all shards, as they are now, in the order of a run in one go."""
+        if self.settings() != [self]:
             return super().rows()
         order = {name: i for i, name in enumerate(self.layout.owner)}
-        rows = [row for share in self.shares for row in share.rows()]
+        rows = [row for shard in self.shards for row in shard.rows()]
         return sorted(rows, key=lambda row: (row["generation"], order[_name(row)]))
 
     def combine_metrics(self) -> None:
         """Writes the table of all rows that are there. Whoever writes last writes all, however many do so at once."""
-        if self.parts() != [self]:
-            for part in self.parts():
-                part.combine_metrics()
+        if self.settings() != [self]:
+            for setting in self.settings():
+                setting.combine_metrics()
             super().combine_metrics()
             return
         written = ""
-        while written != (now := json.dumps(rows := self.rows())):  # a share may have ended since they were read
+        while written != (now := json.dumps(rows := self.rows())):  # a shard may have ended since they were read
             self.write_rows(rows)
             written = now
 
     def has_samples(self, generation: int) -> bool:
-        return any(share.has_samples(generation) for share in self.shares)
+        return any(shard.has_samples(generation) for shard in self.shards)
 
     def read_samples(self, cell: Cell, generation: int) -> "Samples":
         return self.home(cell).read_samples(cell, generation)
 
     def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
         order = {name: i for i, name in enumerate(self.layout.owner)}
-        anatomies = [anatomy for share in self.shares for anatomy in share.read_anatomy(generation)]
+        anatomies = [anatomy for shard in self.shards for anatomy in shard.read_anatomy(generation)]
         return sorted(anatomies, key=lambda anatomy: order[_name(anatomy)])
 
     def checkpoints(self) -> list[int]:
-        return sorted({generation for share in self.shares for generation in share.checkpoints()})
+        return sorted({generation for shard in self.shards for generation in shard.checkpoints()})
 
     def generations(self, cell: Cell) -> list[int]:
         return self.home(cell).generations(cell)
 
-    def load(self, cell: Cell, generation: int) -> Generation:
+    def load(self, cell: Cell, generation: int) -> Checkpoint:
         return self.home(cell).load(cell, generation)
 
 

@@ -21,7 +21,7 @@ from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Generation, RunDirectory
+from loop.storage.run_directory import Checkpoint, RunDirectory
 from loop.storage.samples import Samples
 
 CELL = Cell("full", 0.0, 0)
@@ -165,7 +165,7 @@ def write_samples(directory):
 
 def save(directory):
     params = {"x": np.random.default_rng(0).normal(size=100_000)}
-    generation = Generation(params, Examples.drawn([b"\x06"], 0), {}, np.zeros(1, np.float32))
+    generation = Checkpoint(params, Examples.drawn([b"\x06"], 0), {}, np.zeros(1, np.float32))
     directory.save(0, {Cell("full", 0.0, seed): generation for seed in range(4)})
     directory.wait()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from launch.plan import Machine, of_shares, plan, shares_that_fit, text
+from launch.plan import Machine, of_largest_shard, plan, shards_that_fit, text
 from launch.planning import devices
 from launch.planning.estimates import disk, work
 from logic.boolean.grammar import Grammar
@@ -161,12 +161,12 @@ def test_what_does_not_fit_is_said_with_the_remedy():
     many = dataclasses.replace(PAPER, sweep=SweepConfig(seeds=tuple(range(300))))  # 6,300 cells on eight devices
     p = plan(many, H200)
     assert not p["memory_of_a_device"]["fits"] and p["members"]["at_once"] == 0
-    shares = p["memory_of_a_device"]["fits_in_shares"]
-    assert f"--shares={shares} does" in text(p)
-    assert plan(of_shares(many, shares), H200)["memory_of_a_device"]["fits"]
-    assert not plan(of_shares(many, shares - 1), H200)["memory_of_a_device"]["fits"]
+    shards = p["memory_of_a_device"]["fits_in_shards"]
+    assert f"--shards={shards} does" in text(p)
+    assert plan(of_largest_shard(many, shards), H200)["memory_of_a_device"]["fits"]
+    assert not plan(of_largest_shard(many, shards - 1), H200)["memory_of_a_device"]["fits"]
     small = dataclasses.replace(H200, device=dataclasses.replace(H200.device, memory=1e9))
-    assert shares_that_fit(small, PAPER) is None and "not a single cell" in text(plan(PAPER, small))
+    assert shards_that_fit(small, PAPER) is None and "not a single cell" in text(plan(PAPER, small))
 
 
 def command(*args):
@@ -195,7 +195,7 @@ def test_the_command_prints_text_and_json():
         ("--efficiency=2", "up to 1"),
         ("--keep=some", "every:K"),
         ("--mesh=3x3", "there are 1"),
-        ("--shares=9", "at most 5"),
+        ("--shards=9", "at most 5"),
         ("--config.model.width=15", "multiples of 4"),
     ],
 )

@@ -81,7 +81,7 @@ def test_an_array_runs_a_share_in_every_task(tmp_path):
     assert (status, "scontrol" in called) == (0, False)
     assert called["srun"][called["srun"].index("-m") :][:2] == ["-m", "launch.main"]
     assert sys.executable in called["srun"]
-    assert {"--share=3/4", "--workdir=/runs/my run", PRESET, "--cpus-per-task=8"} <= set(called["srun"])
+    assert {"--shard=3/4", "--workdir=/runs/my run", PRESET, "--cpus-per-task=8"} <= set(called["srun"])
 
 
 def test_one_job_has_a_process_per_gpu_or_per_host():
@@ -90,7 +90,7 @@ def test_one_job_has_a_process_per_gpu_or_per_host():
         script, directives = dry_run("--nodes=2", *flags)
         assert {"nodes=2", f"ntasks-per-node={tasks}"} <= set(directives)
         assert not any(line.startswith("array") for line in directives)
-        assert "--share" not in script
+        assert "--shard" not in script
         assert "--distributed=on" in script
     assert "--distributed=off" in dry_run()[0]
     assert "--distributed=off" in dry_run("--gpus_per_node=8", "--tasks_per_node=1")[0]  # one process has all GPUs
@@ -176,7 +176,7 @@ WRONG = [
     (["--array=2", "--gpus_per_node=2", "--mesh=two"], "--mesh = two: allowed are auto and RUNxDATA"),
     (["--gpus_per_node=3", "--config.sweep.axes=(('train.batch_size',(15,16)),)", "--mesh=1x3"], "batch_size = 16"),
     (["--keep=some"], "--keep = some: allowed are all, last, and every:K"),
-    (["--share=0/2"], "--share is for launch.main"),
+    (["--shard=0/2"], "--shard is for launch.main"),
     (["--config.model.width=0"], "model.width"),
     (["--config.model.widht=8"], "widht"),
     (["--nodse=2"], "nodse"),
@@ -311,7 +311,7 @@ def test_an_array_whose_tasks_are_stopped_in_three_ways_ends_as_a_local_run(clus
 
     stop = dict(enumerate([kill, end_of_time, requeue]))
     while stop:
-        begun = wait_for(lambda: [i for i in stop if (workdir / f"share_000{i}_of_0003" / "metrics.jsonl").exists()])
+        begun = wait_for(lambda: [i for i in stop if (workdir / f"shard_000{i}_of_0003" / "metrics.jsonl").exists()])
         for i in begun:
             stop.pop(i)()
 

@@ -12,7 +12,7 @@ from logic.boolean.grammar import Grammar
 from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Damaged, Generation, RunDirectory
+from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory
 from loop.storage.samples import Samples, split_name
 
 CELL, OTHER = Cell("full", 1 / 3, 3), Cell("full", 0.0, 3)
@@ -31,10 +31,10 @@ def tree(seed: float) -> dict:
     }
 
 
-def generation(seed: float) -> Generation:
+def generation(seed: float) -> Checkpoint:
     train = Examples.drawn(EXPRESSIONS, 0)
     nll = np.random.default_rng(int(seed)).normal(size=9).astype(np.float32)
-    return Generation({"kernel": np.full((3, 4), seed, np.float32)}, train, {"train_loss": seed}, nll)
+    return Checkpoint({"kernel": np.full((3, 4), seed, np.float32)}, train, {"train_loss": seed}, nll)
 
 
 def samples(cell: Cell) -> Samples:

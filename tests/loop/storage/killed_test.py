@@ -19,7 +19,7 @@ from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Generation, RunDirectory
+from loop.storage.run_directory import Checkpoint, RunDirectory
 from loop.storage.samples import Samples
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
@@ -97,7 +97,7 @@ def samples(t):
 
 def stored(t):
     train = Examples.drawn([b"\x06"], 0)
-    return {CELLS[0]: Generation({"k": np.full(3, t)}, train, {"train_loss": float(t)}, np.zeros(2, np.float32))}
+    return {CELLS[0]: Checkpoint({"k": np.full(3, t)}, train, {"train_loss": float(t)}, np.zeros(2, np.float32))}
 
 
 def rows(t):

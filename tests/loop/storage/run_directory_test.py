@@ -11,7 +11,7 @@ from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples, concatenate
 from loop.storage.atomic_files import is_local
-from loop.storage.run_directory import Damaged, Generation, RunDirectory, differing_fields
+from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory, differing_fields
 from loop.storage.samples import Samples
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
@@ -25,10 +25,10 @@ def directory(tmp_path):
     return made
 
 
-def generation(expressions: list[bytes], value: float) -> Generation:
+def generation(expressions: list[bytes], value: float) -> Checkpoint:
     train = concatenate([Examples.drawn(expressions, 0), Examples.drawn([b""], 1)])
     params = {"layer": {"kernel": np.full((2, 3), value, np.float32)}}
-    return Generation(params, train, {"train_loss": value, "steps": 7}, np.array([value, np.inf], np.float32))
+    return Checkpoint(params, train, {"train_loss": value, "steps": 7}, np.array([value, np.inf], np.float32))
 
 
 def test_a_run_is_known_again_and_another_is_refused(directory):
@@ -111,10 +111,10 @@ def test_axes_are_parts(tmp_path):
     config = {"model": {"width": 8}, "sweep": {"axes": (("model.width", (8, 16)), ("sample.temperature", (0.5,)))}}
     whole.create(config, "1 x test")
     names = ["model.width=8,sample.temperature=0.5", "model.width=16,sample.temperature=0.5"]
-    assert [part.path.name for part in whole.parts()] == names
-    for part, width in zip(whole.parts(), (8, 16), strict=True):
+    assert [part.path.name for part in whole.settings()] == names
+    for part, width in zip(whole.settings(), (8, 16), strict=True):
         part.create({"model": {"width": width}, "sample": {"temperature": 0.5}, "sweep": {"axes": ()}}, "1 x test")
-        assert part.parts() == [part]
+        assert part.settings() == [part]
         part.write_rows([{**dict.fromkeys(COLUMNS, 1.0), **CELL.keys, "generation": 0}])
     whole.combine_metrics()
     header = (whole.path / "metrics.csv").read_text().splitlines()[0].split(",")
@@ -243,5 +243,5 @@ def test_paths_of_object_stores_are_understood():
     """Only their paths: nothing of it is tried on a store."""
     run = RunDirectory("gs://bucket/runs/a")
     assert str(run.samples_path(3)) == "gs://bucket/runs/a/samples/generation_0003"
-    assert str(run.part("x=1").path) == "gs://bucket/runs/a/x=1"
+    assert str(run.setting("x=1").path) == "gs://bucket/runs/a/x=1"
     assert not is_local(run.path) and is_local(RunDirectory("a").path)

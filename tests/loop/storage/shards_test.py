@@ -1,4 +1,4 @@
-"""Shares: how cells are shared out, and that what is read of all shares is what a run in one go leaves."""
+"""Shards: how cells are shared out, and that what is read of all shards is what a run in one go leaves."""
 
 import concurrent.futures
 import csv
@@ -14,7 +14,7 @@ import pytest
 from eval.loaded import cells, load_generation
 from eval.measures.row import COLUMNS
 from eval.report.build import build_report, read_run
-from launch.cluster.shards import enter, of_share, parse_share, refuse_shares, unfinished
+from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
 from launch.configuration import resolve
 from launch.presets.smoke import get_config
 from logic.errors import UsageError
@@ -22,7 +22,7 @@ from loop.cell import Cell
 from loop.run import run
 from loop.shards import split
 from loop.storage.run_directory import RunDirectory
-from loop.storage.shards import SharedRun, open_run
+from loop.storage.shards import ShardedRun, open_run
 from loop.watch import Control
 
 
@@ -46,39 +46,39 @@ def row(cell, generation, **more):
 def test_every_cell_is_in_one_share_and_shares_are_equal(keys, data):
     all_cells = [Cell(cycle, 0.5, seed) for cycle, seed in keys]
     count = data.draw(st.integers(1, len(all_cells)))
-    shares = split(all_cells, count)
-    assert len(shares) == count
-    assert sorted(cell.name for share in shares for cell in share) == sorted(cell.name for cell in all_cells)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    for share in shares:
-        assert share == [cell for cell in all_cells if cell in share]  # in the order of the sweep
-    # Generation 0 is computed once per seed and share. Every border between two shares can cut one seed at most.
-    first_generations = sum(len({cell.seed for cell in share}) for share in shares)
+    shards = split(all_cells, count)
+    assert len(shards) == count
+    assert sorted(cell.name for shard in shards for cell in shard) == sorted(cell.name for cell in all_cells)
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    for shard in shards:
+        assert shard == [cell for cell in all_cells if cell in shard]  # in the order of the sweep
+    # Generation 0 is computed once per seed and shard. Every border between two shards can cut one seed at most.
+    first_generations = sum(len({cell.seed for cell in shard}) for shard in shards)
     assert first_generations <= len({cell.seed for cell in all_cells}) + count - 1
 
 
 def test_seeds_stay_together_where_sizes_allow():
     sweep = smoke(seeds=(7, 3, 5), cycles=("full", "fresh"))
     for count in (1, 3):
-        assert all(len({c.seed for c in share}) == 3 // count for share in split(sweep.all_cells(), count))
+        assert all(len({c.seed for c in shard}) == 3 // count for shard in split(sweep.all_cells(), count))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_the_configurations_of_all_shares_hold_all_cells(count):
     config = smoke()
-    found = [cell for i in range(count) for cell in of_share(config, (i, count)).cells()]
+    found = [cell for i in range(count) for cell in of_shard(config, (i, count)).cells()]
     assert sorted(found, key=config.cells().index) == config.cells()
-    assert all(of_share(config, (i, count)).all_cells() == config.cells() for i in range(count))
+    assert all(of_shard(config, (i, count)).all_cells() == config.cells() for i in range(count))
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/0", "2/2", "0/6", "-1/2", "a/b", "0/2/3", "0.5/2"])
 def test_a_share_that_is_none_is_refused(text):
-    with pytest.raises(UsageError, match=r"--share = .*: allowed are I/N with 0 <= I < N <= 5, the number of cells"):
-        parse_share(text, smoke())
-    assert parse_share("4/5", smoke()) == (4, 5)
+    with pytest.raises(UsageError, match=r"--shard = .*: allowed are I/N with 0 <= I < N <= 5, the number of cells"):
+        parse_shard(text, smoke())
+    assert parse_shard("4/5", smoke()) == (4, 5)
 
 
-# A run in shares against one in one go.
+# A run in shards against one in one go.
 
 
 def timeless(rows):
@@ -87,17 +87,17 @@ def timeless(rows):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The same sweep in one go, and in two shares, the second one first."""
+    """The same sweep in one go, and in two shards, the second one first."""
     config = smoke(seeds=(0, 1), cycles=("full", "fresh"))
     assert len(config.cells()) == 6
-    home = tmp_path_factory.mktemp("shares")
+    home = tmp_path_factory.mktemp("shards")
     whole, shared = RunDirectory(home / "local" / "run"), RunDirectory(home / "shared" / "run")
     whole.create(dataclasses.asdict(config), "1 x test")
     run(config, whole, Control(members="map"))
     for i in (1, 0):
         directory = enter(shared, config, {"": config}, (i, 2), "1 x test")
-        directory.create(dataclasses.asdict(of_share(config, (i, 2))), "1 x test")
-        run(of_share(config, (i, 2)), directory, Control(members="map"))
+        directory.create(dataclasses.asdict(of_shard(config, (i, 2))), "1 x test")
+        run(of_shard(config, (i, 2)), directory, Control(members="map"))
     return whole, open_run(shared.path)
 
 
@@ -148,19 +148,19 @@ def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
         shared.load(Cell("full", 0.0, 9), 1)
 
 
-# Shares that are not finished, of which rows are all that matters.
+# Shards that are not finished, of which rows are all that matters.
 
 
 @pytest.fixture
 def three(tmp_path):
-    """Three shares of five cells and two generations: one finished, one half done, one not begun."""
+    """Three shards of five cells and two generations: one finished, one half done, one not begun."""
     config = smoke()
     whole = RunDirectory(tmp_path / "run")
     for i, generations in enumerate([2, 1]):
         directory = enter(whole, config, {"": config}, (i, 3), "1 x test")
-        share = of_share(config, (i, 3))
-        directory.create(dataclasses.asdict(share), "1 x test")
-        directory.write_rows([row(cell, t) for t in range(generations) for cell in share.cells()])
+        shard = of_shard(config, (i, 3))
+        directory.create(dataclasses.asdict(shard), "1 x test")
+        directory.write_rows([row(cell, t) for t in range(generations) for cell in shard.cells()])
     return config, open_run(whole.path)
 
 
@@ -171,16 +171,16 @@ def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
     assert [(Cell.of(r), r["generation"]) for r in shared.rows()] == expected
     assert unfinished(shared) == {1: "1 of 2 generations", 2: "0 of 2 generations"}
     state = read_run(shared).state
-    assert state == ("not finished: of 3 shares, these are missing: 1 (1 of 2 generations), 2 (0 of 2 generations)")
+    assert state == ("not finished: of 3 shards, these are missing: 1 (1 of 2 generations), 2 (0 of 2 generations)")
     assert state in build_report([shared]).read_text()
 
 
 def test_a_share_whose_cells_have_all_ended_is_finished(three):
     config, shared = three
     for i in (1, 2):
-        ended = [{**c.keys, "generation": 1, "status": "loss not finite"} for c in of_share(config, (i, 3)).cells()]
-        shared.shares[i].path.mkdir(exist_ok=True)
-        shared.shares[i].write_rows(shared.shares[i].rows() + ended)
+        ended = [{**c.keys, "generation": 1, "status": "loss not finite"} for c in of_shard(config, (i, 3)).cells()]
+        shared.shards[i].path.mkdir(exist_ok=True)
+        shared.shards[i].write_rows(shared.shards[i].rows() + ended)
     assert unfinished(shared) == {}
     assert [r["generation"] for r in shared.rows()] == [0] * 3 + [1] * 5
 
@@ -188,18 +188,18 @@ def test_a_share_whose_cells_have_all_ended_is_finished(three):
 def test_another_number_of_shares_is_refused(three, tmp_path):
     config, shared = three
     whole = RunDirectory(shared.path)
-    with pytest.raises(UsageError, match="holds a run in 3 shares, not 2"):
+    with pytest.raises(UsageError, match="holds a run in 3 shards, not 2"):
         enter(whole, config, {"": config}, (0, 2), "1 x test")
-    with pytest.raises(UsageError, match=r"holds a run in 3 shares: give --share=I/3"):
-        refuse_shares(whole)
+    with pytest.raises(UsageError, match=r"holds a run in 3 shards: give --shard=I/3"):
+        refuse_sharded(whole)
     with pytest.raises(UsageError, match=r"loop\.generations = 2 there, 3 here"):
         other = dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=3))
         enter(whole, other, {"": other}, (0, 3), "1 x test")
     solo = RunDirectory(tmp_path / "solo")
     solo.create(dataclasses.asdict(config), "1 x test")
     solo.write_rows([row(config.cells()[0], 0)])
-    refuse_shares(solo)
-    with pytest.raises(UsageError, match="not in shares"):
+    refuse_sharded(solo)
+    with pytest.raises(UsageError, match="not in shards"):
         enter(solo, config, {"": config}, (0, 2), "1 x test")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
@@ -210,8 +210,8 @@ def test_another_number_of_shares_is_refused(three, tmp_path):
 
 def test_a_layout_that_cannot_be_read_is_named(three):
     _, shared = three
-    (shared.path / "shares.json").write_text("{")
-    with pytest.raises(UsageError, match=r"shares\.json cannot be read"):
+    (shared.path / "shards.json").write_text("{")
+    with pytest.raises(UsageError, match=r"shards\.json cannot be read"):
         open_run(shared.path)
 
 
@@ -226,17 +226,17 @@ def test_the_settings_of_axes_have_shares_too(tmp_path):
     }
     whole = RunDirectory(tmp_path / "run")
     for i in range(2):
-        share = enter(whole, config, parts, (i, 2), "1 x test")
-        share.create(dataclasses.asdict(of_share(config, (i, 2))), "1 x test")
+        shard = enter(whole, config, parts, (i, 2), "1 x test")
+        shard.create(dataclasses.asdict(of_shard(config, (i, 2))), "1 x test")
         for label, part in parts.items():
-            directory = share.part(label)
-            directory.create(dataclasses.asdict(of_share(part, (i, 2))), "1 x test")
+            directory = shard.setting(label)
+            directory.create(dataclasses.asdict(of_shard(part, (i, 2))), "1 x test")
             if (i, label) != (1, "model.width=32"):
-                cells_here = of_share(part, (i, 2)).cells()
+                cells_here = of_shard(part, (i, 2)).cells()
                 directory.write_rows([row(c, t, steps=part.model.width) for t in range(2) for c in cells_here])
     shared = open_run(whole.path)
     assert unfinished(shared) == {1: "0 of 2 generations"}
-    assert all(isinstance(part, SharedRun) for part in shared.parts())
+    assert all(isinstance(part, ShardedRun) for part in shared.settings())
     shared.combine_metrics()
     keys = [(r["model.width"], r["generation"], r["fresh_ratio"]) for r in open_run(whole.path).rows()]
     assert keys == [(16, 0, 0.0), (16, 0, 0.5), (16, 1, 0.0), (16, 1, 0.5), (32, 0, 0.0), (32, 1, 0.0)]
@@ -279,8 +279,8 @@ def test_all_shares_may_begin_at_the_same_moment(tmp_path):
     assert at_once(ENTER, *[(tmp_path, i) for i in range(4)]) == [""] * 4
     for n in range(8):
         assert len(open_run(tmp_path / str(n)).homes()) == 4
-        assert sorted(path.name for path in (tmp_path / str(n)).iterdir()) == ["config.json", "shares.json"]
-        assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["share"] is None
+        assert sorted(path.name for path in (tmp_path / str(n)).iterdir()) == ["config.json", "shards.json"]
+        assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["shard"] is None
 
 
 def test_all_shares_may_write_the_table_at_the_same_moment(three):

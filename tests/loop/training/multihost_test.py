@@ -15,7 +15,7 @@ from launch.cluster.distributed import several_started
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.outcome import Outcome, _pack, _unpack
-from loop.storage.run_directory import Generation, RunDirectory
+from loop.storage.run_directory import Checkpoint, RunDirectory
 
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
@@ -205,11 +205,11 @@ def test_outcomes_survive_the_way_between_processes():
     cells = [Cell("full", 0.1, 7), Cell("fresh", 1.0, 2)]
     sent = {
         cells[0]: Outcome(
-            Generation({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
+            Checkpoint({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
             Examples.written([b"", b"\x06"], 3, train),
         ),
         cells[1]: Outcome(
-            Generation({}, train, {"train_loss": float("nan")}, np.zeros(0, np.float32)),
+            Checkpoint({}, train, {"train_loss": float("nan")}, np.zeros(0, np.float32)),
             Examples.drawn([], 3),
             "loss not finite at step 7",
         ),
