@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import UNKNOWN, WORDS, decode, lengths
+from logic.boolean.symbols import UNKNOWN, WORDS, decode
 from logic.boolean.trees import commutative_form
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import Verdicts
+from logic.ids import lengths
 from loop.examples import GENERATED, Examples
 
 TOP = 10  # most frequent samples that are listed

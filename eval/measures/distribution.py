@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import lengths
 from logic.boolean.trees import root_operator
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import Verdicts
+from logic.ids import lengths
 
 RARE = 0.1  # the mass of R whose least probable expressions are called rare
 _RARE_DRAWS = 200_000  # from R, to find where that mass ends: its error is about 0.2 % of the mass

@@ -18,9 +18,9 @@ from eval.measures.distribution import (
 )
 from eval.measures.diversity import levenshtein_diversity, sample_entropy, top1_share, unique_fraction
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import lengths
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import Verdicts
+from logic.ids import lengths
 from loop.examples import Examples
 
 KEYS = ("cycle", "fresh_ratio", "seed", "generation")

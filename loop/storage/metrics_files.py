@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.measures.row import KEYS
 from logic.errors import UsageError
+from loop.cell import KEYS
 from loop.storage.atomic_files import write_atomically
 
 Rows = list[dict[str, Any]]

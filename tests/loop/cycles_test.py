@@ -3,10 +3,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
+from loop.blocks import incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
-from loop.config import CYCLES, Config, LoopConfig
-from loop.cycles import incoming_block, initial_training_set, next_training_set
+from loop.config import Config, LoopConfig
+from loop.cycles import CYCLES
 from loop.examples import GENERATED, REAL, Examples, concatenate
 
 M, GENERATIONS = 41, 5
@@ -14,7 +15,7 @@ M, GENERATIONS = 41, 5
 
 def config(share=None, samples=80):
     return Config(
-        language=Grammar(1, 3),
+        language=Boolean(1, 3),
         loop=LoopConfig(generations=GENERATIONS, num_examples=M, num_samples=samples, renewal_share=share),
     )
 
