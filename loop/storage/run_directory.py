@@ -117,7 +117,7 @@ class RunDirectory(RunReader):
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
         write_rows(self.path, rows, self.columns())
 
-    def write_samples(self, generation: int, samples: Mapping[Cell, tuple[Sequence[bytes], Verdicts]]) -> None:
+    def write_samples(self, generation: int, samples: Mapping[Cell, tuple[list[bytes], Verdicts]]) -> None:
         """Writes a generation's samples with their verdicts at once, in place of any that are there."""
         from loop.storage.samples import Samples, write_samples
 

@@ -9,7 +9,7 @@ import dataclasses
 import re
 import shutil
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def _array(dtype: type, *shape: int | None, doc: str) -> tfds.features.Tensor:
 class Samples:
     """What one cell's model wrote in one generation, in the order of writing."""
 
-    expressions: Sequence[bytes]  # N
+    expressions: list[bytes]  # N
     verdicts: Verdicts  # bool_N each
     cell: Cell
     generation: int
