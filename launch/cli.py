@@ -3,10 +3,12 @@
 A command module defines absl flags, a `main(argv)`, and ends with `cli.run(main)`. Its docstring is the
 text of `--help`. Data goes to standard output, everything else to standard error.
 
-Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its traceback), 130 Ctrl-C,
-141 the reader of standard output has gone (`| head`), the last two as the shell counts SIGINT and SIGPIPE.
+Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its traceback), 74 standard output cannot be
+written, 130 Ctrl-C, 141 the reader of standard output has gone (`| head`), the last two as the shell counts SIGINT and
+SIGPIPE.
 """
 
+import ast
 import contextlib
 import os
 import re
@@ -15,10 +17,12 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from absl import app, flags, logging
 
+from launch import standard_streams
 from logic.errors import UsageError, printable
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
@@ -40,16 +44,22 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
         main(argv)
         sys.stdout.flush()  # here, where a broken pipe can still be caught
 
+    standard_streams.prepare()
     try:
         app.run(flushed, flags_parser=_parse_flags)
     except UsageError as error:
-        _fail(str(error))
+        _fail(str(error), 2)
     except KeyboardInterrupt:
         _discard_stdout()
         sys.exit(130)
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(141)
+    except OSError as error:
+        if error.filename != standard_streams.STDOUT:
+            raise
+        _discard_stdout()
+        _fail(f"standard output cannot be written: {error.strerror}", 74)
     raise AssertionError("absl.app.run exits")
 
 
@@ -59,13 +69,13 @@ def _program() -> str:
     return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int) -> NoReturn:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _discard_stdout()
     print(f"{_program()}: {printable(' '.join(message.split()))}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _discard_stdout() -> None:
@@ -136,9 +146,16 @@ def _raised_by_parsers(error: BaseException) -> bool:
     return {module.split(".")[0] for module in modules - {__name__}} <= {"absl", "ml_collections"}
 
 
+def _docstring(module: ModuleType) -> str:
+    """Of a module, also where `python -OO` has left it out."""
+    if module.__doc__ is None and module.__file__:
+        return ast.get_docstring(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))) or ""
+    return module.__doc__ or ""
+
+
 def _help(everything: bool) -> str:
     """The main module's docstring and its own flags, or all flags, with their defaults."""
-    doc = (sys.modules["__main__"].__doc__ or "").strip()
+    doc = _docstring(sys.modules["__main__"]).strip()
     if everything:
         return f"{doc}\n{flags.FLAGS.get_help()}"
     lines = [doc, "", "Flags:"]

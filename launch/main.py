@@ -12,6 +12,7 @@ A run that was stopped goes on when the same command is given again.
 """
 
 import os
+import signal
 
 from absl import flags
 from ml_collections import config_flags
@@ -67,6 +68,7 @@ _SHARD = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Runs the sweep that the flags describe."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal ends no run; later launch/signals.py says so
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     if _CONFIG.value is None:

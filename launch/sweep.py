@@ -18,6 +18,7 @@ from launch.faults import STOPPED, known_faults
 from launch.progress import Reporter, Silent
 from launch.signals import StopRequests
 from logic.errors import UsageError, printable, usage_errors
+from loop.arithmetic import settle
 from loop.cell import Cell
 from loop.config import Config
 from loop.run import run
@@ -25,10 +26,13 @@ from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import open_run
+from loop.streams import KEYS
 from loop.training import multihost
 from loop.training.ensemble import members_at_once
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
+
+_FACTS = {**FACTS, "random_keys": KEYS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,7 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
             i, n = options.shard
             raise UsageError(f"--shard = {i}/{n}: a shard is run by one process, with --distributed=off")
         with known_faults(whole.path):
-            directory = enter(whole, config, settings, options.shard, devices, FACTS)
+            directory = enter(whole, config, settings, options.shard, devices, _FACTS)
         config = of_shard(config, options.shard)
         settings = {name: of_shard(setting, options.shard) for name, setting in settings.items()}
     elif writes:
@@ -95,6 +99,7 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
 
 def _prepare_devices(options: Options) -> str:
     """Tells JAX how it is to run, before it sees a device; returns what config.json says of the devices."""
+    settle(lambda line: print(f"launch.main: {line}", file=sys.stderr))
     jax.config.update("jax_num_cpu_devices", options.cpu_devices or available_cores())
     if options.compilation_cache:
         jax.config.update("jax_compilation_cache_dir", str(Path(options.compilation_cache).expanduser()))
@@ -102,6 +107,8 @@ def _prepare_devices(options: Options) -> str:
     given = {"mesh": options.mesh, "members": options.members}
     flags = [f"--{name}={value}" for name, value in given.items() if value != "auto"]
     flags += ["--deterministic"] * options.deterministic
+    if precision := jax.config.jax_default_matmul_precision:
+        flags.append(f"JAX_DEFAULT_MATMUL_PRECISION={precision}")
     return ", ".join([f"{len(devices)} x {devices[0].device_kind}", *flags])
 
 
@@ -116,7 +123,7 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
 
 
 def _begin(directory: RunDirectory, config: Config, devices: str, reporter: Reporter) -> None:
-    directory.create(dataclasses.asdict(config), devices, FACTS)
+    directory.create(dataclasses.asdict(config), devices, _FACTS)
     directory.repair(reporter.say)
 
 

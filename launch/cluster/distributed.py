@@ -100,7 +100,7 @@ def _leave_with_the_others(status: int) -> None:
 def _keep_stdout_for_data() -> None:
     """Gloo tells standard output whom it is connected with: from here on that goes to standard error."""
     sys.stdout.flush()
-    data = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    data = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
     os.dup2(2, 1)
     sys.stdout = data
 

@@ -14,8 +14,15 @@ from loop.storage.run_directory import RunDirectory
 PRESET = "--config=launch/presets/smoke.py"
 
 
-def launch(*flags):
-    return subprocess.run([sys.executable, "-m", "launch.main", *flags], capture_output=True, text=True)
+def launch(*flags, **environment):
+    command, environment = [sys.executable, "-m", "launch.main", *flags], {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def rows(workdir):
+    """The metrics, without times."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [{name: x for name, x in json.loads(line).items() if "seconds" not in name} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +60,20 @@ def test_another_configuration_is_refused_with_the_fields(finished):
     assert result.returncode == 2
     assert "loop.generations = 2 there, 3 here" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_environment_changes_no_result(finished, tmp_path):
+    refused = {"JAX_ENABLE_X64": "1", "JAX_DEBUG_INFS": "1", "JAX_DEBUG_NANS": "1"}
+    refused["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+    silent = {"JAX_DEFAULT_PRNG_IMPL": "rbg", "JAX_NUMPY_RANK_PROMOTION": "raise", "PYTHONHASHSEED": "7"}
+    silent |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "OMP_NUM_THREADS": "1"}
+    flags = [PRESET, f"--workdir={tmp_path}/run", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+    result = launch(*flags, **refused, **silent)
+    assert result.returncode == 0, result.stderr
+    told = result.stderr.splitlines()[0]
+    assert all(name in told for name in refused) and not any(name in told for name in silent)
+    assert rows(tmp_path / "run") == rows(finished[0])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["random_keys"] == "threefry2x32"
 
 
 WRONG = [
@@ -104,10 +125,7 @@ def test_a_full_disk_ends_with_one_line_and_goes_on(finished, tmp_path):
         assert "the disk is full; make space" in full.stderr.splitlines()[-1]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         assert launch(*flags).returncode == 0
-        ours, theirs = ((path / "metrics.jsonl").read_text().splitlines() for path in (disk / "run", whole))
-        for mine, other in zip(ours, theirs, strict=True):
-            a, b = json.loads(mine), json.loads(other)
-            assert {k: a[k] for k in a if "seconds" not in k} == {k: b[k] for k in b if "seconds" not in k}
+        assert rows(disk / "run") == rows(whole)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 

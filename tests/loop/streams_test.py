@@ -16,5 +16,13 @@ def test_streams_repeat_and_differ_in_seed_generation_and_purpose():
     assert len(set(device)) == len(WHERE)
 
 
+def test_the_kind_of_keys_is_not_that_of_the_environment():
+    expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(3, impl="threefry2x32"), 1), Purpose.INIT)
+    with jax.default_prng_impl("rbg"):
+        found = key(jnp.uint32(3), jnp.int32(1), Purpose.INIT)
+        assert jax.random.key_impl(found) == jax.random.key_impl(expected)
+        assert (jax.random.key_data(found) == jax.random.key_data(expected)).all()
+
+
 def test_purposes_keep_their_numbers():
     assert [p.value for p in Purpose] == list(range(len(Purpose)))  # appended only, as every result depends on them
