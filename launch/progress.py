@@ -1,6 +1,6 @@
 """Progress of a sweep on standard error: a live line on a terminal, plain lines elsewhere; the log has all of it.
 
-It is best effort: neither a standard error that cannot be written (launch/standard_streams.py) nor such a log ends a run.
+It is best effort: neither a log nor a standard error (launch/standard_streams.py) that cannot be written ends a run.
 """
 
 import datetime
@@ -11,7 +11,6 @@ from types import TracebackType
 
 from loop.storage.atomic_files import is_local
 from loop.watch import Progress
-
 
 _INTERVAL = 10.0  # seconds between two plain lines within a generation
 

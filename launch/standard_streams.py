@@ -28,7 +28,7 @@ class StandardOutput(io.FileIO):
     def __init__(self, descriptor: int = 1):
         super().__init__(descriptor, "wb", closefd=False)
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -43,7 +43,7 @@ class StandardError(io.FileIO):
     def __init__(self, descriptor: int = 2):
         super().__init__(descriptor, "wb", closefd=False)
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data) or len(data)  # None: it would block
         except OSError:

@@ -107,7 +107,7 @@ def _prepare_devices(options: Options) -> str:
     given = {"mesh": options.mesh, "members": options.members}
     flags = [f"--{name}={value}" for name, value in given.items() if value != "auto"]
     flags += ["--deterministic"] * options.deterministic
-    if precision := jax.config.jax_default_matmul_precision:
+    if precision := jax.config.values["jax_default_matmul_precision"]:
         flags.append(f"JAX_DEFAULT_MATMUL_PRECISION={precision}")
     return ", ".join([f"{len(devices)} x {devices[0].device_kind}", *flags])
 

@@ -5,7 +5,6 @@ import enum
 import jax
 import numpy as np
 
-
 KEYS = "threefry2x32"  # JAX's kind of keys: another one, such as rbg, gives other results, and others under vmap
 
 

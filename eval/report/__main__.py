@@ -2,6 +2,7 @@
 
     python -m eval.report --workdir=DIR [DIR2 …]
 
+Runs whose configurations differ only in the sweep (other cycles, fresh ratios, seeds) make one analysis of all cells.
 The report lies in DIR; its path is printed. A run that is still going can be reported on at any time.
 """
 

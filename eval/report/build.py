@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import errno
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from logic.errors import UsageError
 from loop.storage.atomic_files import write_atomically
+from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
 from loop.storage.shards import ShardedRun
 
@@ -77,6 +79,13 @@ def _labels(directories: Sequence[RunReader]) -> list[str]:
     return labels
 
 
+def _label(directory: RunReader, labels: Mapping[Path, str]) -> str:
+    """A run's name on the page; of several runs in one, those of the first ones."""
+    parts = directory.parts if isinstance(directory, PooledRun) else [directory]
+    more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+    return " + ".join(labels[part.path] for part in parts[:3]) + more
+
+
 def _render(runs: Sequence[Run], folder: Path) -> str:
     """Writes figures and tables into the folder and returns the page."""
     import jinja2
@@ -127,7 +136,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunReader]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    A run with further axes counts as its parts. An old report is there until the new page takes its place at once.
+    A run with further axes counts as its parts; runs that differ in the sweep only are one (loop/storage/pooled.py). An
+    old report is there until the new page takes its place at once.
 
     Raises:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
@@ -136,7 +146,9 @@ def build_report(directories: Sequence[RunReader]) -> Path:
     parts = [part for directory in directories for part in directory.settings()]
     parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
-    runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
+    labels = dict(zip((part.path for part in unique), _labels(unique), strict=True))
+    pooled = pool(unique, lambda line: print(f"eval.report: {line}", file=sys.stderr))
+    runs = [read_run(directory, _label(directory, labels)) for directory in pooled]
     try:
         with tempfile.TemporaryDirectory(prefix="report-") as scratch:
             page = _render(runs, Path(scratch))

@@ -1,7 +1,6 @@
 """Writing a run's directory, which only one process does at a time. Its files: see reader.py."""
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
@@ -14,13 +13,13 @@ from typing import Any
 from logic.errors import UsageError
 from logic.language import Verdicts
 from loop.cell import Cell
-from loop.config import Config
 from loop.storage.atomic_files import is_local, made_locally, sweep, write_atomically
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.environment import differing_fields, versions
 from loop.storage.lock import locked
 from loop.storage.metrics_files import repair_rows, write_rows
 from loop.storage.reader import RunReader
+from loop.storage.same_run import extended, is_extended
 from loop.storage.training_states import States
 
 Warn = Callable[[str], None]
@@ -61,6 +60,8 @@ class RunDirectory(RunReader):
     def create(self, config: dict[str, Any], devices: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Makes the directory of a new run, or returns at once if it already holds a run of this configuration.
 
+        A run of fewer generations, and otherwise the same configuration, is one of more generations from here on.
+
         Args:
           facts: what readers of the run have to know besides, such as its `columns` and `controls`.
 
@@ -69,14 +70,17 @@ class RunDirectory(RunReader):
         """
         config = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         if (self.path / "config.json").exists():
-            different = differing_fields(_completed(self.config()["config"]), _completed(config))
-            if different:
-                raise UsageError(f"--workdir {self.path} holds a run of another configuration: {'; '.join(different)}")
+            record = self.config()
+            if is_extended(self.path, record["config"], config):
+                self._write_config(extended(record, config["loop"]["generations"], devices, versions()))
             return
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-            record = {"config": config, **facts, **versions(), "devices": devices}
+        self._write_config({"config": config, **facts, **versions(), "devices": devices})
+
+    def _write_config(self, record: Mapping[str, Any]) -> None:
+        with self._refusals():
             write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
 
     def changes(self, devices: str) -> list[str]:
@@ -198,15 +202,3 @@ class RunDirectory(RunReader):
     def drop_states(self, unwanted: Callable[[int], bool]) -> None:
         """Removes the states of such generations."""
         self._states.drop(unwanted)
-
-
-def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of fields that an older version of this code did not have, and without those that only it had
-    and did not use."""
-    defaults = json.loads(json.dumps(dataclasses.asdict(Config())))
-    return {
-        group: {**defaults.get(group, {}), **{k: v for k, v in fields.items() if v is not None or k in defaults[group]}}
-        if isinstance(fields, dict)
-        else fields
-        for group, fields in config.items()
-    }

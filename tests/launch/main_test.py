@@ -56,10 +56,31 @@ def test_the_same_command_again_does_nothing_but_the_report(finished):
 
 def test_another_configuration_is_refused_with_the_fields(finished):
     workdir, _ = finished
-    result = launch(PRESET, f"--workdir={workdir}", "--config.loop.generations=3", "--config.sweep.cycles=full")
-    assert result.returncode == 2
-    assert "loop.generations = 2 there, 3 here" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    flags = [PRESET, f"--workdir={workdir}", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+    for more in (["--config.train.max_steps=40"], ["--config.sweep.seeds=0,1", "--config.loop.generations=3"]):
+        result = launch(*flags, *more)
+        assert result.returncode == 2
+        assert " there, " in result.stderr and len(result.stderr.splitlines()) == 1
+        assert "more loop.generations extend a run" in result.stderr and "eval.report" in result.stderr
+    shorter = launch(*flags, "--config.loop.generations=1")
+    assert shorter.returncode == 2 and len(shorter.stderr.splitlines()) == 1
+    assert "loop.generations = 2 there, 1 here: a run can be extended and not shortened" in shorter.stderr
+    assert len(rows(workdir)) == 4
+
+
+def test_more_generations_extend_a_run(tmp_path):
+    """The same as in one go, of a set that grows as well, whose arrays are larger then."""
+    flags = [PRESET, "--config.sweep.cycles=full,expanding", "--config.sweep.fresh_ratios=0.25"]
+    for generations in (1, 3):
+        result = launch(*flags, f"--workdir={tmp_path}/longer", f"--config.loop.generations={generations}")
+        assert result.returncode == 0, result.stderr
+    assert "holds 1 complete generations: going on from there" in result.stderr
+    assert launch(*flags, f"--workdir={tmp_path}/whole", "--config.loop.generations=3").returncode == 0
+    assert rows(tmp_path / "longer") == rows(tmp_path / "whole")
+    record, whole = (json.loads((tmp_path / run / "config.json").read_text()) for run in ("longer", "whole"))
+    assert record["config"] == whole["config"] and "extended" not in whole
+    assert [(entry["from"], entry["to"]) for entry in record["extended"]] == [(1, 3)]
+    assert record["extended"][0]["code_version"] == whole["code_version"]
 
 
 def test_the_environment_changes_no_result(finished, tmp_path):
