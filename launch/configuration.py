@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import math
 import types
 import typing
 from typing import Any
@@ -109,6 +110,8 @@ def _convert(kind: Any, value: Any, field: str) -> Any:
         return tuple(_convert(element, v, field) for v in value)
     if kind is float and type(value) is int:
         return float(value)
+    if isinstance(value, float) and math.isinf(value):  # no JSON
+        raise ValueError(f"{field} = {value}: allowed are finite numbers; 1e30 is as good as infinite")
     if type(value) is not kind:
         names = {int: "an integer", float: "a number", str: "a word", bool: "True or False"}
         raise ValueError(f"{field} = {value!r}: {names[kind]} is needed")

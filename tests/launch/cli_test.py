@@ -265,6 +265,16 @@ def test_read_lines_in_chunks(tmp_path):
     assert list(read_lines(str(file))) == []
 
 
+@pytest.mark.parametrize("module", ["logic.verify", "eval.diversity"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(module, tmp_path):
+    text = b"(not False)\n(not False)\n"
+    file = tmp_path / "from_an_editor.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + text)
+    plain = run("-m", module, stdin=text)
+    assert run("-m", module, file).stdout == plain.stdout != b""
+    assert run("-m", module, stdin=file.read_bytes()).stdout == plain.stdout
+
+
 def test_the_consumers_errors_are_its_own(tmp_path):
     """An OSError while a chunk is being used is not a failure to read."""
     (tmp_path / "lines").write_text("a\n")
