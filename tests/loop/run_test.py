@@ -165,6 +165,55 @@ def test_what_is_computed_again_does_not_count_as_complete(finished, tmp_path):
     assert {row["generation"] for row in cut.rows()} == {0}
 
 
+def plant_another_past(directory: RunDirectory, generation: int) -> None:
+    """Samples and checkpoints that are whole and sealed, but of a run that went otherwise."""
+    cells = CONFIG.cells()
+    samples = {cell: directory.read_samples(cell, generation) for cell in cells}
+    stored = {cell: directory.load(cell, generation) for cell in cells}
+    odd = {
+        cell: dataclasses.replace(s, training_set=s.training_set.take(np.arange(len(s.training_set))[::-1]))
+        for cell, s in stored.items()
+    }
+    directory.save(generation, odd)
+    directory.wait()
+    directory.write_samples(generation, {cell: (s.expressions[::-1], s.verdicts) for cell, s in samples.items()})
+
+
+def test_after_damage_nothing_of_another_past_is_taken(finished, tmp_path):
+    """Generation 1 is damaged and computed again; the run is stopped, and what lies there of generation 2 is older."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    plant_another_past(cut, 2)
+    file = next(cut.samples_path(1).glob("*.array_record*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    generations: list[int] = []
+    with pytest.raises(Stopped):
+        run(
+            CONFIG,
+            cut,
+            measure,
+            Control(tell=lambda p: generations.append(p.generation), stop=lambda: 2 in generations),
+        )
+    run(CONFIG, cut, measure, Control(tell=lambda p: generations.append(p.generation)))
+    assert set(generations) == {1, 2}
+    assert results(cut) == results(directory)
+    for cell in CONFIG.cells():
+        assert cut.read_samples(cell, 2).expressions == directory.read_samples(cell, 2).expressions
+        assert cut.load(cell, 2).training_set == directory.load(cell, 2).training_set
+
+
+def test_a_checkpoint_of_another_past_is_not_measured(finished, tmp_path):
+    """As a kill between the writing of samples and checkpoint can leave them."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    cut.write_rows([row for row in cut.rows() if row["generation"] < 2])
+    plant_another_past(cut, 2)
+    said: list[str] = []
+    run(CONFIG, cut, measure, Control(warn=said.append))
+    assert "is of another past" in said[0]
+    assert results(cut) == results(directory)
+
+
 def test_a_generation_with_a_wrong_number_is_refused(finished, tmp_path):
     directory, _ = finished
     cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
