@@ -94,3 +94,8 @@ def unpad(ids_NL: np.ndarray) -> list[bytes]:
 def lengths(expressions: Sequence[bytes]) -> np.ndarray:
     """Number of symbols of each expression, int64_N."""
     return np.fromiter(map(len, expressions), np.int64, len(expressions))
+
+
+def words(line: str) -> list[str]:
+    """The words of a line as `encode` separates them, brackets among them."""
+    return re.findall(r"[()]|[^\s()]+", line)

@@ -1,0 +1,124 @@
+"""Boolean expressions as a language: the paper's."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from logic.boolean import symbols
+from logic.boolean.grammar import Grammar
+from logic.boolean.trees import commutative_form, root_operator
+from logic.boolean.truth_table import evaluate
+from logic.boolean.verifier import verify
+from logic.language import Language, Statistic, Verdict, Verdicts
+
+_VERDICTS = (
+    Verdict(
+        "syntactic",
+        "syntactic_correctness",
+        "syntactic correctness",
+        "fraction of samples that are a boolean expression by Python's grammar",
+        "outside_syntax",
+        "outside the support: no expression",
+        "an expression, but not true",
+        "▲",
+    ),
+    Verdict(
+        "semantic",
+        "semantic_correctness",
+        "semantic correctness",
+        "fraction that are also true",
+        "outside_false",
+        "outside the support: not true",
+        "correct, but outside the support",
+        "◆",
+    ),
+    Verdict(
+        "in_support",
+        "in_support",
+        "in the support of the real distribution",
+        "fraction that the generator of the real data could have written",
+        "outside_form",
+        "outside the support: true, of another form",
+        "in support: what the generator of the real data could have written",
+        "●",
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Boolean(Language):
+    """True expressions over True, False, not, and, or (Briesch et al., arXiv 2311.16822): GenLogicExpr's, when true."""
+
+    name: str = dataclasses.field(default="boolean", kw_only=True)
+    min_depth: int = 1  # every constant lies at least this deep, in operators
+    max_depth: int = 5  # and at most this deep
+
+    def __post_init__(self) -> None:
+        _ = self.grammar  # refuses bounds that are not possible
+
+    @functools.cached_property
+    def grammar(self) -> Grammar:
+        """The real distribution."""
+        return Grammar(self.min_depth, self.max_depth)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return symbols.WORDS
+
+    @property
+    def min_length(self) -> int:
+        return self.grammar.min_length
+
+    @property
+    def max_length(self) -> int:
+        return self.grammar.max_length
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[bytes]:
+        return self.grammar.sample(n, rng)
+
+    def encode(self, lines: Sequence[str]) -> list[bytes]:
+        return symbols.encode(lines)
+
+    def decode(self, samples: Sequence[bytes]) -> list[str]:
+        return symbols.decode(samples)
+
+    def words(self, line: str) -> list[str]:
+        return symbols.words(line)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return _VERDICTS
+
+    @property
+    def correct(self) -> str:
+        return "semantic"
+
+    @property
+    def support(self) -> str:
+        return "in_support"
+
+    def verify(self, samples: Sequence[bytes]) -> Verdicts:
+        return verify(samples, self.grammar)._asdict()
+
+    def log_probability(self, samples: Sequence[bytes]) -> np.ndarray:
+        return self.grammar.log_probability(samples)
+
+    @property
+    def entropy(self) -> float:
+        return self.grammar.entropy
+
+    @functools.cached_property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return (
+            Statistic("depth", "depth", self.depth, self.grammar.depth_distribution()),
+            Statistic("length", "length (symbols)", symbols.lengths, self.grammar.length_distribution()),
+            Statistic("root", "root operator", root_operator, self.grammar.root_distribution()),
+        )
+
+    def depth(self, samples: Sequence[bytes]) -> np.ndarray:
+        return evaluate(samples).depth
+
+    def normal_form(self, sample: bytes) -> bytes:
+        return commutative_form(sample)
