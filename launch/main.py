@@ -92,11 +92,13 @@ def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None
     # Only from here on is anything slow to import, or written.
     import jax
 
+    from eval.measures.registry import columns
     from eval.report.build import build_report
     from eval.report.terminal import print_findings
     from launch.faults import STOPPED, known_faults
     from launch.progress import Reporter, Silent
     from launch.signals import StopRequests
+    from logic.boolean.language import Boolean
     from loop.cell import Cell
     from loop.run import run
     from loop.storage.checkpoints import check_keep
@@ -129,6 +131,7 @@ def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None
         config, parts = of_shard(config, shard), {label: of_shard(part, shard) for label, part in parts.items()}
     elif first:
         refuse_sharded(whole)
+    language = Boolean(**dataclasses.asdict(config.language))
     with (
         known_faults(directory.path),
         directory.lock() if first else contextlib.nullcontext(),
@@ -145,7 +148,7 @@ def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None
             keep=_KEEP.value,
         )
         if first:
-            directory.create(dataclasses.asdict(config), where)
+            directory.create(dataclasses.asdict(config), where, columns(language))
             directory.repair(reporter.say)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
         for i, (label, part_config) in enumerate(parts.items(), 1):
@@ -154,7 +157,7 @@ def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None
                 reporter.say(f"setting {i} of {len(parts)}: {label}")
                 if first:
                     locks.enter_context(part.lock(reporter.say))
-                    part.create(dataclasses.asdict(part_config), where)
+                    part.create(dataclasses.asdict(part_config), where, columns(language))
                     part.repair(reporter.say)
             multihost.barrier("repaired")
             if not (part.path / "config.json").exists():

@@ -27,3 +27,6 @@ class Cell:
     def keys(self) -> dict[str, Any]:
         """The cell's columns in every table."""
         return dataclasses.asdict(self)
+
+
+KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of a row of a table

@@ -14,7 +14,9 @@ from typing import Any
 import jax
 
 from eval.measures.anatomy import anatomy
-from eval.measures.row import COLUMNS, Row, measure_change, measure_model, measure_samples, measure_training_set
+from eval.measures.observation import Observation
+from eval.measures.registry import Row, measure
+from logic.boolean.language import Boolean
 from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.config import Config
@@ -176,7 +178,9 @@ class _Sweep:
             if outcome.status is None:
                 samples = _verified(self.config, generation, cell, outcome)
                 rows.append({**row, **_measure(self.config, generation, cell, outcome, samples)})
-                parts = anatomy(outcome.samples, samples.verdicts, outcome.trained.training_set, self.config.language)
+                language = Boolean(**dataclasses.asdict(self.config.language))
+                training_set = outcome.trained.training_set
+                parts = anatomy(outcome.samples, samples.verdicts._asdict(), training_set, language)
                 anatomies.append({**row, **parts})
             else:
                 rows.append({**row, "status": outcome.status})
@@ -217,11 +221,15 @@ def _verified(config: Config, generation: int, cell: Cell, outcome: Outcome) -> 
 
 def _measure(config: Config, generation: int, cell: Cell, outcome: Outcome, samples: Samples) -> Row:
     trained = outcome.trained
-    rng = generator(cell.seed, generation, Purpose.MEASURE)
-    return {
-        **measure_samples(samples.expressions, samples.verdicts, config.language),
-        **measure_change(outcome.samples, trained.training_set),
-        **measure_training_set(trained.training_set, rng, config.loop.num_examples),
-        **measure_model(trained.held_out_nll, held_out_expressions(config), config.language),
-        **{name: trained.counters[name] for name in COLUMNS if name in trained.counters},  # orbax sorts them
-    }
+    observation = Observation(
+        language=Boolean(**dataclasses.asdict(config.language)),
+        samples=outcome.samples,
+        verdicts=samples.verdicts._asdict(),
+        training_set=trained.training_set,
+        held_out=held_out_expressions(config),
+        held_out_nll=trained.held_out_nll,
+        counters=trained.counters,
+        subsets=generator(cell.seed, generation, Purpose.MEASURE),
+        subset_size=config.loop.num_examples,
+    )
+    return measure(observation)

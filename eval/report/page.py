@@ -4,6 +4,7 @@ What reaches the page is bounded: a few samples and clipped histograms per cell 
 more than LIMIT cells x generations.
 """
 
+import dataclasses
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -183,6 +184,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
     if found or "max_depth" not in bounds or not run.directory.has_samples(generation):
         return found
     from eval.measures.anatomy import anatomy
+    from logic.boolean.language import Boolean
     from loop.examples import Examples
 
     grammar = Grammar(bounds["min_depth"], bounds["max_depth"])
@@ -193,7 +195,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
         except (ImportError, OSError, KeyError, Damaged):  # a cell that has ended; first_samples says what is wrong
             continue
         written = Examples.written(samples.expressions, generation, unknown)
-        part = anatomy(written, samples.verdicts, unknown, grammar)
+        part = anatomy(written, samples.verdicts._asdict(), unknown, Boolean(**dataclasses.asdict(grammar)))
         found.append(cell.keys | {"generation": generation} | part | {"roots": []})
     return found
 

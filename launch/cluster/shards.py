@@ -8,6 +8,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from eval.measures.registry import columns
+from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.config import Config
 from loop.shards import split
@@ -34,7 +36,8 @@ def enter(
 ) -> RunDirectory:
     """Makes the directories of the whole run, or checks that it is there in as many shards; returns the shard's."""
     for name, setting in {"": config, **settings}.items():
-        create_sharded(whole.path / name, dataclasses.asdict(setting), devices, _layout(setting, shard[1], name))
+        layout, language = _layout(setting, shard[1], name), Boolean(**dataclasses.asdict(setting.language))
+        create_sharded(whole.path / name, dataclasses.asdict(setting), devices, layout, columns(language))
     return RunDirectory(whole.path / shard_name(*shard))
 
 

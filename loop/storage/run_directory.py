@@ -24,9 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.measures.row import COLUMNS, KEYS
 from logic.errors import UsageError
-from loop.cell import Cell
+from loop.cell import KEYS, Cell
 from loop.storage.atomic_files import is_local, locate, made_locally, read_locally, sweep, write_atomically
 from loop.storage.checkpoints import Checkpoint, Checkpoints
 from loop.storage.checksums import Damaged, Sealed
@@ -38,7 +37,7 @@ from loop.storage.training_states import States
 if TYPE_CHECKING:
     from loop.storage.samples import Samples
 
-__all__ = ["Damaged", "Checkpoint", "RunDirectory", "differing_fields", "setting_name"]
+__all__ = ["Checkpoint", "Damaged", "RunDirectory", "differing_fields", "setting_name"]
 
 Warn = Callable[[str], None]
 
@@ -78,28 +77,37 @@ class RunDirectory:
                     stack.enter_context(locked(self.path / ".lock", f"--workdir {self.path}", warn))
             yield
 
-    def create(self, config: Mapping[str, Any], devices: str) -> None:
-        """Makes the directory of a new run, or returns at once if it already holds a run of this configuration.
+    def create(self, config: Mapping[str, Any], devices: str, columns: Sequence[str] = ()) -> None:
+        """Makes the directory of a new run, or goes on with it if it already holds a run of this configuration.
+
+        `columns` are those of the rows to come. They are recorded: beside those of older code, if it went before.
 
         Raises:
           UsageError: it holds another run or something else, or it cannot be written.
         """
         config = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         if (self.path / "config.json").exists():
-            different = differing_fields(self.config()["config"], config)
+            record = self.config()
+            different = differing_fields(record["config"], config)
             if different:
                 raise UsageError(f"--workdir {self.path} holds a run of another configuration: {'; '.join(different)}")
+            begun = record.get("columns", [])
+            if begun and (new := [name for name in columns if name not in begun]):
+                with self._refusals():
+                    self._write_record(record | {"columns": [*begun, *new]})
             return
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-            record = {"config": config, **versions(), "devices": devices}
-            write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+            self._write_record({"config": config, **versions(), "devices": devices, "columns": list(columns)})
+
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
 
     def changes(self, devices: str) -> list[str]:
         """In what the run was begun with other code, packages or devices: last digits may differ from here on."""
         record = self.config()
-        begun = {name: value for name, value in record.items() if name != "config"}
+        begun = {name: value for name, value in record.items() if name not in ("config", "columns")}
         return differing_fields(begun, {**versions(), "devices": devices})
 
     def repair(self, warn: Warn = _to_stderr) -> None:
@@ -110,7 +118,7 @@ class RunDirectory:
         for folder in (".", "checkpoints", "state", "samples", "anatomy", "checksums", "report"):
             sweep(self.path / folder)
         if not self._axes():  # the table above several settings is made anew at the end
-            repair_rows(self.path, COLUMNS, warn)
+            repair_rows(self.path, self._columns(), warn)
 
     def _refuse_foreign(self) -> None:
         """Raises UsageError for a directory with files that are not from here."""
@@ -149,6 +157,10 @@ class RunDirectory:
     def _axes(self) -> Sequence[tuple[str, Sequence[Any]]]:
         return self.config()["config"].get("sweep", {}).get("axes", [])
 
+    def _columns(self) -> Sequence[str]:
+        """The columns that the run recorded; none if it is of version 0.1, which did not."""
+        return self.config().get("columns", [])
+
     # The metrics.
 
     def rows(self) -> list[dict[str, Any]]:
@@ -160,7 +172,7 @@ class RunDirectory:
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
-        write_rows(self.path, rows, COLUMNS)
+        write_rows(self.path, rows, self._columns())
 
     # The settings of a run with further axes.
 
@@ -185,7 +197,7 @@ class RunDirectory:
             config = setting.config()["config"]
             values = {field: functools.reduce(lambda c, name: c[name], field.split("."), config) for field in fields}
             rows += [{**row, **values} for row in setting.rows()]
-        write_rows(self.path, rows, (*KEYS, *fields, *COLUMNS[len(KEYS) :]))
+        write_rows(self.path, rows, (*KEYS, *fields, *self._columns()))
 
     # The samples.
 

@@ -9,7 +9,7 @@ WORKDIR/
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,9 @@ def open_run(path: str | Path) -> RunDirectory:
     return directory if layout is None else ShardedRun(path, layout)
 
 
-def create_sharded(path: str | Path, config: Mapping[str, Any], devices: str, layout: Layout) -> None:
+def create_sharded(
+    path: str | Path, config: Mapping[str, Any], devices: str, layout: Layout, columns: Sequence[str] = ()
+) -> None:
     """Makes the directory of a whole run in shards, or returns if it holds that. All shards may do so at once.
 
     `config` is as of a run in one go.
@@ -69,7 +71,7 @@ def create_sharded(path: str | Path, config: Mapping[str, Any], devices: str, la
       UsageError: it holds another run, one in other shards or in one go, or something else, or it cannot be written.
     """
     directory = RunDirectory(path)
-    directory.create(config, devices)
+    directory.create(config, devices, columns)
     held = read_layout(directory.path)
     if held is None:
         if directory.log.exists() or (directory.path / "metrics.jsonl").exists():

@@ -12,7 +12,7 @@ from logic.boolean.grammar import Grammar
 from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory
+from loop.storage.run_directory import Checkpoint, Damaged, RunDirectory
 from loop.storage.samples import Samples, split_name
 
 CELL, OTHER = Cell("full", 1 / 3, 3), Cell("full", 0.0, 3)

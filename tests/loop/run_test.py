@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import loop.run
-from eval.measures.row import COLUMNS, SAMPLE_COLUMNS
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.boolean.verifier import verify
@@ -25,6 +24,7 @@ from loop.examples import Examples
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from loop.watch import Control, Stopped
+from tests.columns import COLUMNS, SAMPLE_COLUMNS
 
 COSTS = ("train_seconds", "sample_seconds")
 

@@ -13,7 +13,6 @@ import sys
 import numpy as np
 import pytest
 
-from eval.measures.row import COLUMNS
 from logic.boolean.grammar import Grammar
 from logic.boolean.verifier import verify
 from logic.errors import UsageError
@@ -21,6 +20,7 @@ from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.run_directory import Checkpoint, RunDirectory
 from loop.storage.samples import Samples
+from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
 OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}

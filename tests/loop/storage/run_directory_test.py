@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from etils import epath
 
-from eval.measures.row import COLUMNS
 from logic.boolean.grammar import Grammar
 from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples, concatenate
 from loop.storage.atomic_files import is_local
-from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory, differing_fields
+from loop.storage.run_directory import Checkpoint, Damaged, RunDirectory, differing_fields
 from loop.storage.samples import Samples
+from tests.columns import COLUMNS
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
 CELL, OTHER = Cell("full", 0.25, 3), Cell("fresh", 1.0, 3)

@@ -12,7 +12,6 @@ import hypothesis.strategies as st
 import pytest
 
 from eval.loaded import cells, load_generation
-from eval.measures.row import COLUMNS
 from eval.report.build import build_report, read_run
 from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
 from launch.configuration import resolve
@@ -24,6 +23,7 @@ from loop.shards import split
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import ShardedRun, open_run
 from loop.watch import Control
+from tests.columns import COLUMNS
 
 
 def smoke(**sweep):
