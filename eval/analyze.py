@@ -27,8 +27,11 @@ import numpy as np
 from absl import flags
 
 from eval.loaded import OWN, LoadedGeneration, Sampling, cells, likelihood, load_generation, resample
-from eval.measures.distribution import jensen_shannon, mean_estimate
-from eval.measures.row import Row, measure_change, measure_model, measure_samples
+from eval.measures.change import jensen_shannon
+from eval.measures.likelihood import mean_estimate
+from eval.measures.observation import Observation
+from eval.measures.registry import Row, measure
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import UNKNOWN, decode, encode
 from logic.boolean.verifier import verify
 from logic.errors import UsageError, usage_errors
@@ -69,20 +72,18 @@ def analyze(loaded: LoadedGeneration, how: Sampling = OWN, samples: bool = True)
     """Samples a model and measures it; without `samples`, only its distance from R on the held-out expressions."""
     how = how.of(loaded)
     nll_N = likelihood(loaded, loaded.held_out, cut=True)
-    measures = measure_model(nll_N, loaded.held_out, loaded.grammar)
+    language = Boolean(**dataclasses.asdict(loaded.grammar))
+    known = Observation(language, held_out=loaded.held_out, held_out_nll=nll_N)
     if not samples:
-        return Analysis(loaded, dataclasses.replace(how, num_samples=0), [], measures)
+        return Analysis(loaded, dataclasses.replace(how, num_samples=0), [], measure(known))
     written, train = resample(loaded, how), loaded.training_set
-    return Analysis(
-        loaded,
-        how,
-        written,
-        {
-            **measure_samples(written, verify(written, loaded.grammar), loaded.grammar),
-            **measure_change(Examples.written(written, loaded.generation, train), train),
-            **measures,
-        },
+    observation = dataclasses.replace(
+        known,
+        samples=Examples.written(written, loaded.generation, train),
+        verdicts=language.verify(written),
+        training_set=train,
     )
+    return Analysis(loaded, how, written, measure(observation))
 
 
 def compare(one: Analysis, other: Analysis) -> dict[str, Any]:

@@ -18,15 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from eval.measures import registry
+from logic.boolean.language import Boolean
+
 Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
 
-AXIS_LABELS = {
-    "syntactic_correctness": "syntactic correctness",
-    "semantic_correctness": "semantic correctness",
-    "levenshtein_diversity": "Levenshtein diversity",
-    "unique_fraction": "unique fraction",
-    "sample_entropy": "sample entropy (nats)",
-}
+AXIS_LABELS = {measure.name: measure.title for measure in registry.measures(Boolean())}
 CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn up to 1, from above 0 if all of it is high
 FIGURES = {  # file name: its measures, side by side, and what they are
     "correctness": (

@@ -4,6 +4,7 @@ What reaches the page is bounded: a few samples and clipped histograms per cell 
 more than LIMIT cells x generations.
 """
 
+import dataclasses
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -184,6 +185,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
     if found or "max_depth" not in bounds or not run.directory.has_samples(generation):
         return found
     from eval.measures.anatomy import anatomy
+    from logic.boolean.language import Boolean
     from loop.examples import Examples
 
     grammar = Grammar(bounds["min_depth"], bounds["max_depth"])
@@ -194,7 +196,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
         except (ImportError, OSError, KeyError, Damaged):  # a cell that has ended; first_samples says what is wrong
             continue
         written = Examples.written(samples.expressions, generation, unknown)
-        part = anatomy(written, Verdicts(**samples.verdicts), unknown, grammar)
+        part = anatomy(written, samples.verdicts, unknown, Boolean(**dataclasses.asdict(grammar)))
         found.append(cell.keys | {"generation": generation} | part | {"roots": []})
     return found
 

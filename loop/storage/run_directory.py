@@ -59,25 +59,33 @@ class RunDirectory(RunReader):
             yield
 
     def create(self, config: dict[str, Any], devices: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Makes the directory of a new run, or returns at once if it already holds a run of this configuration.
+        """Makes the directory of a new run, or goes on with it if it already holds a run of this configuration.
 
         Args:
-          facts: what readers of the run have to know besides, such as its `columns` and `controls`.
+          facts: what readers of the run have to know besides, such as the `columns` of the rows to come: they are
+            recorded beside those of older code, if it went before.
 
         Raises:
           UsageError: it holds another run or something else, or it cannot be written.
         """
         config = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         if (self.path / "config.json").exists():
-            different = differing_fields(_completed(self.config()["config"]), _completed(config))
+            record = self.config()
+            different = differing_fields(_completed(record["config"]), _completed(config))
             if different:
                 raise UsageError(f"--workdir {self.path} holds a run of another configuration: {'; '.join(different)}")
+            begun = record.get("columns", [])
+            if begun and (new := [name for name in facts.get("columns", []) if name not in begun]):
+                with self._refusals():
+                    self._write_record(record | {"columns": [*begun, *new]})
             return
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-            record = {"config": config, **facts, **versions(), "devices": devices}
-            write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+            self._write_record({"config": config, **versions(), "devices": devices, **facts})
+
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
 
     def changes(self, devices: str) -> list[str]:
         """In what the run was begun with other code, packages or devices: last digits may differ from here on."""

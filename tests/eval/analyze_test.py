@@ -13,7 +13,7 @@ import pytest
 
 from eval.analyze import Analysis, analyze, compare, describe, print_tables, read_expressions
 from eval.loaded import Sampling, likelihood, load_generation, resample
-from eval.measures.generation import measure
+from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.boolean.symbols import encode
@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
     config = resolve(given)
     directory = RunDirectory(tmp_path_factory.mktemp("analyze") / "run")
     directory.create(dataclasses.asdict(config), "test")
-    run(config, directory, measure)
+    run(config, directory, measure_generation)
     return config, directory
 
 

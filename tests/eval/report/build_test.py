@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.report.build import build_report
 from eval.report.page import LONGEST_SAMPLE, Shown, show_samples
 from eval.report.terminal import print_findings
@@ -20,6 +19,7 @@ from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
 GRAMMAR = Grammar(1, 3)
 MARKUP = "<script>alert('x')</script> & <eos>"

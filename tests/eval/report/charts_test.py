@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.report import charts, page
 from eval.report.build import read_run
 from logic.boolean.grammar import Grammar
@@ -15,6 +14,7 @@ from logic.boolean.symbols import OPEN
 from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 from tests.eval.report.build_test import rows_of
 
 GRAMMAR = Grammar(1, 3)
@@ -72,13 +72,18 @@ def test_every_numeric_column_can_be_chosen():
         ("novelty", "novelty (not in the training set)"),
         ("new_measure", "new measure"),
     ]
-    labels = [label for names in charts.GROUPS.values() for label in names.values()]
-    assert max(Counter(labels).values()) == 1
 
 
-def test_every_column_of_the_table_has_a_name():
-    named = {name for names in charts.GROUPS.values() for name in names}
-    assert named == set(COLUMNS[4:])
+def test_the_picker_has_every_column_under_its_label():
+    picker = charts.measures_of([pd.DataFrame([dict.fromkeys(COLUMNS, 0.5)])])
+    assert {m["name"] for m in picker} == set(COLUMNS[4:])
+    assert "Other" not in {m["group"] for m in picker}
+    assert picker[0] == {
+        "group": "What the model writes",
+        "name": "levenshtein_diversity",
+        "label": "Levenshtein diversity",
+    }
+    assert max(Counter(m["label"] for m in picker).values()) == 1
 
 
 def test_views_of_a_run_without_anatomy_files(tmp_path):

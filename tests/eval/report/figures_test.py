@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.report.figures import FIGURES, curves, draw, draw_all
 from eval.statistics.summary import tables
+from tests.columns import COLUMNS
 
 MEASURES = [measure for measures, _ in FIGURES.values() for measure in measures]
 NAMES = ["headline", *FIGURES]

@@ -13,13 +13,13 @@ import sys
 import numpy as np
 import pytest
 
-from eval.measures.row import COLUMNS
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
 OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from eval.measures.row import COLUMNS
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.metrics_files import read_rows, repair_rows, write_rows
+from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
 ROWS = [{**dict.fromkeys(COLUMNS, 0.5), **c.keys, "generation": t, "kl_depth": None} for t in range(3) for c in CELLS]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from etils import epath
 
-from eval.measures.row import COLUMNS
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
@@ -15,6 +14,7 @@ from loop.storage.checksums import Damaged
 from loop.storage.combine import combine_metrics
 from loop.storage.environment import differing_fields
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
 CELL, OTHER = Cell("full", 0.25, 3), Cell("fresh", 1.0, 3)
