@@ -93,6 +93,10 @@ class Boolean(Language):
         return _VERDICTS
 
     @property
+    def malformed(self) -> str:
+        return "not an expression"
+
+    @property
     def correct(self) -> str:
         return "semantic"
 

@@ -11,17 +11,16 @@ import pandas as pd
 import pytest
 
 from eval.report.build import build_report
-from eval.report.page import LONGEST_SAMPLE, Shown, show_samples
+from eval.report.samples import LONGEST_SAMPLE, Shown, show_samples
 from eval.report.terminal import print_findings
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import encode
-from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
 from tests.columns import COLUMNS
 
-GRAMMAR = Grammar(1, 3)
+LANGUAGE = Boolean(1, 3)
 MARKUP = "<script>alert('x')</script> & <eos>"
 WRITTEN = ["(not False)", "not False", "(not True)", "(True and", "", "(not False)"]
 
@@ -45,9 +44,9 @@ def make_run(path, cycles=("full",), ratios=(0.0, 0.5), seeds=2, generations=4, 
     run.write_rows([*rows_of(cells, generations), *extra])
     if samples:
         expressions = encode(WRITTEN) * 4  # only the first ten are shown
-        verdicts = verify(expressions, GRAMMAR)
+        verdicts = LANGUAGE.verify(expressions)
         for t in range(generations):
-            run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
+            run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts)))
     return run
 
 
@@ -166,7 +165,7 @@ def test_the_first_samples_are_shown_in_their_order(report):
 
 def test_long_samples_are_cut():
     expressions = encode(["(" * 500, "(not False)"])
-    long, short = show_samples(expressions, verify(expressions, GRAMMAR))
+    long, short = show_samples(LANGUAGE, expressions, LANGUAGE.verify(expressions))
     assert long.text == f"{'(' * LONGEST_SAMPLE} … (500 symbols)"
     assert short == Shown("(not False)", "support")
 

@@ -5,6 +5,7 @@ import pytest
 
 from eval.report.figures import FIGURES, curves, draw, draw_all
 from eval.statistics.summary import tables
+from loop.cycles import CONTROLS
 from tests.columns import COLUMNS
 
 MEASURES = [measure for measures, _ in FIGURES.values() for measure in measures]
@@ -51,7 +52,7 @@ def test_every_file_is_written(tmp_path):
 
 def test_drawn_data_are_the_metrics(tmp_path):
     metrics = run(grid(cycles=("full", "balanced"), seeds=3))
-    draw_all({"a": metrics}, tmp_path)
+    draw_all({"a": metrics}, tmp_path, CONTROLS)
     for name, (measures, _) in FIGURES.items():
         table = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(table) == 5 * 5  # groups, generations
@@ -68,7 +69,7 @@ def test_drawn_data_are_the_metrics(tmp_path):
 
 def test_lines_are_means_over_seeds_and_the_control_is_in_every_panel():
     metrics = run(grid(cycles=("full", "balanced")))
-    figure, _ = draw({"a": metrics}, ("sample_entropy",))
+    figure, _ = draw({"a": metrics}, ("sample_entropy",), CONTROLS)
     assert titles(figure) == ["full", "balanced"]
     for ax in figure.axes:
         assert set(lines(ax)) == {"φ = 0", "φ = 0.5", "control (fresh)"}
@@ -104,15 +105,15 @@ def test_one_seed_has_no_band(tmp_path):
 )
 def test_unusual_runs_render(cells, generations, panels, tmp_path):
     metrics = run(cells, generations)
-    draw_all({"a": metrics}, tmp_path)
-    figure, _ = draw({"a": metrics}, ("levenshtein_diversity",))
+    draw_all({"a": metrics}, tmp_path, CONTROLS)
+    figure, _ = draw({"a": metrics}, ("levenshtein_diversity",), CONTROLS)
     cycles = [cycle for cycle in dict.fromkeys(metrics["cycle"]) if cycle != "fresh"]
     assert titles(figure) == (panels or cycles)
 
 
 def test_several_runs_are_labelled_and_keep_their_own_control():
     first, second = run(grid()), run(grid(cycles=("full", "balanced"), control=False))
-    figure, table = draw({"first": first, "second": second}, ("unique_fraction",))
+    figure, table = draw({"first": first, "second": second}, ("unique_fraction",), CONTROLS)
     assert titles(figure) == ["full · first", "full · second", "balanced · second"]
     assert ["control (fresh)" in lines(ax) for ax in figure.axes[:3]] == [True, False, False]
     assert set(table["run"]) == {"first", "second"}
