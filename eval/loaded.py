@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import UNKNOWN, unpad
+from logic.boolean.symbols import UNKNOWN
 from logic.errors import UsageError
+from logic.ids import unpad
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import RunDirectory
+from loop.storage.reader import RunReader
 from loop.storage.shards import open_run
 from model.config import ModelConfig, SampleConfig
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 class LoadedGeneration:
     """M_t of one cell, what it was trained on, and how the run sampled it."""
 
-    directory: RunDirectory
+    directory: RunReader
     cell: Cell
     generation: int
     grammar: Grammar  # of the real distribution R
@@ -62,7 +63,7 @@ class LoadedGeneration:
         return self.grammar.sample(self.num_held_out, generator(0, 0, Purpose.HELD_OUT))
 
 
-def cells(directory: RunDirectory) -> list[Cell]:
+def cells(directory: RunReader) -> list[Cell]:
     """The cells of a run that have finished a generation, in order. Raises UsageError if there are none."""
     directory.config()  # is it a run at all?
     found = dict.fromkeys(Cell.of(row) for row in directory.rows())
@@ -97,7 +98,7 @@ def load_generation(workdir: str | Path, cell: Cell | str, generation: int) -> L
     )
 
 
-def _find(directory: RunDirectory, cell: Cell | str) -> Cell:
+def _find(directory: RunReader, cell: Cell | str) -> Cell:
     name = cell if isinstance(cell, str) else cell.name
     by_name = {c.name: c for c in cells(directory)}
     if name not in by_name:
@@ -107,7 +108,7 @@ def _find(directory: RunDirectory, cell: Cell | str) -> Cell:
     return by_name[name]
 
 
-def _check_generation(directory: RunDirectory, cell: Cell, generation: int) -> None:
+def _check_generation(directory: RunReader, cell: Cell, generation: int) -> None:
     there = directory.generations(cell)
     if generation in there:
         return

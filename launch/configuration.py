@@ -9,8 +9,10 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from logic.language import Language
+from logic.languages import LANGUAGES
 from loop.config import Config
-from loop.storage.run_directory import setting_name
+from loop.storage.settings import setting_name
 
 
 def defaults() -> config_dict.ConfigDict:
@@ -72,8 +74,20 @@ def _build(cls: Any, given: Any, path: str) -> Any:
     values = {}
     for name, value in given.items():
         kind, field = known[name], _join(path, name)
+        if kind is Language:
+            kind = _language(value)
         values[name] = _build(kind, value, field) if dataclasses.is_dataclass(kind) else _convert(kind, value, field)
     return cls(**values)
+
+
+def _language(given: Any) -> type[Language]:
+    """The language that a group names; its fields are those of the group."""
+    name = given.get("name", "boolean") if isinstance(given, dict) else ""
+    if name not in LANGUAGES:
+        near = difflib.get_close_matches(str(name), LANGUAGES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"language.name = {name}: {hint}allowed are {', '.join(LANGUAGES)}")
+    return LANGUAGES[name]
 
 
 def _join(path: str, name: str) -> str:

@@ -11,21 +11,16 @@ Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sam
 A run that was stopped goes on when the same command is given again.
 """
 
-import contextlib
-import dataclasses
 import os
-import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
 from launch import cli
 from launch.cluster.distributed import processes
-from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
+from launch.cluster.shards import parse_shard
 from launch.configuration import resolve, settings
-from logic.errors import UsageError, printable, usage_errors
-from loop.config import Config
+from logic.errors import UsageError, usage_errors
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; made if it does not exist")
@@ -80,126 +75,25 @@ def main(argv: list[str]) -> None:
         raise UsageError("--workdir is missing: name a directory for the run")
     with usage_errors():
         config = resolve(_CONFIG.value)
-        parts = settings(_CONFIG.value)
+        configs = settings(_CONFIG.value)
         shard = parse_shard(_SHARD.value, config) if _SHARD.value else None
     if _DETERMINISTIC.value:  # read when JAX first sees a device
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     with processes(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value):
-        _run(config, parts, shard, _WORKDIR.value)
+        from launch.sweep import Options, run_sweep  # slow to import, and not before JAX knows of the other processes
 
-
-def _run(config: Config, parts: dict[str, Config], shard: tuple[int, int] | None, workdir: str) -> None:
-    # Only from here on is anything slow to import, or written.
-    import jax
-
-    from eval.measures.registry import columns
-    from eval.report.build import build_report
-    from eval.report.terminal import print_findings
-    from launch.faults import STOPPED, known_faults
-    from launch.progress import Reporter, Silent
-    from launch.signals import StopRequests
-    from logic.boolean.language import Boolean
-    from loop.cell import Cell
-    from loop.run import run
-    from loop.storage.checkpoints import check_keep
-    from loop.storage.run_directory import RunDirectory
-    from loop.storage.shards import open_run
-    from loop.training import multihost
-    from loop.training.ensemble import members_at_once
-    from loop.training.mesh import parse_mesh
-    from loop.watch import Control, Stopped
-
-    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or _cores())
-    if _COMPILATION_CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", str(Path(_COMPILATION_CACHE.value).expanduser()))
-    devices = jax.devices()
-    whole = directory = RunDirectory(workdir)
-    where = f"{len(devices)} x {devices[0].device_kind}"
-    where += "".join(f", --{flag.name}={flag.value}" for flag in (_MESH, _MEMBERS) if flag.value != "auto")
-    where += ", --deterministic" if _DETERMINISTIC.value else ""
-    with usage_errors():
-        check_keep(_KEEP.value)
-        for part_config in parts.values():
-            parse_mesh(_MESH.value, len(part_config.cells()), len(devices), part_config.train.batch_size)
-            members_at_once(_MEMBERS.value, part_config, len(part_config.cells()))
-    first = multihost.first()
-    if shard and not multihost.alone():
-        raise UsageError(f"--shard = {_SHARD.value}: a shard is run by one process, with --distributed=off")
-    if shard:
-        with known_faults(whole.path):
-            directory = enter(whole, config, parts, shard, where)
-        config, parts = of_shard(config, shard), {label: of_shard(part, shard) for label, part in parts.items()}
-    elif first:
-        refuse_sharded(whole)
-    language = Boolean(**dataclasses.asdict(config.language))
-    with (
-        known_faults(directory.path),
-        directory.lock() if first else contextlib.nullcontext(),
-        Reporter(directory.log) if first else Silent() as reporter,
-        contextlib.ExitStack() as locks,
-    ):
-        control = Control(
+        options = Options(
+            workdir=_WORKDIR.value,
             members=_MEMBERS.value,
             mesh=_MESH.value,
-            tell=reporter.tell,
-            warn=reporter.say,
-            stop=StopRequests(reporter.say),
-            save_seconds=60 * _SAVE_MINUTES.value,
+            cpu_devices=_CPU_DEVICES.value,
+            compilation_cache=_COMPILATION_CACHE.value,
+            save_minutes=_SAVE_MINUTES.value,
             keep=_KEEP.value,
+            deterministic=_DETERMINISTIC.value,
+            shard=shard,
         )
-        if first:
-            directory.create(dataclasses.asdict(config), where, columns(language))
-            directory.repair(reporter.say)
-        reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {where}")
-        for i, (label, part_config) in enumerate(parts.items(), 1):
-            part = directory.setting(label)
-            if label:
-                reporter.say(f"setting {i} of {len(parts)}: {label}")
-                if first:
-                    locks.enter_context(part.lock(reporter.say))
-                    part.create(dataclasses.asdict(part_config), where, columns(language))
-                    part.repair(reporter.say)
-            multihost.barrier("repaired")
-            if not (part.path / "config.json").exists():
-                raise UsageError(f"--workdir {part.path} is not where all processes see it")
-            done = 1 + max((row["generation"] for row in part.rows()), default=-1)
-            if done:
-                reporter.say(f"{part.path} holds {done} complete generations: going on from there")
-                if changes := part.changes(where):
-                    reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
-            try:
-                run(part_config, part, control)
-            except Stopped:
-                reporter.say("stopped; everything is saved: give the same command again to go on")
-                sys.exit(STOPPED)
-            for row in part.rows():
-                if "status" in row:
-                    cell = Cell.of(row)
-                    reporter.say(f"{cell.name} ended in generation {row['generation']}: {printable(row['status'])}")
-            nothing = not shard and all("status" in row for row in part.rows())
-            if multihost.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
-                reporter.say("no cell finished a generation: there is nothing to report")
-                sys.exit(1)
-        if not first:
-            return
-        if missing := unfinished(whole):
-            shards = ", ".join(f"{i} ({how})" for i, how in missing.items())
-            reporter.say(f"shard {_SHARD.value} is finished, others are not: {shards}; the last one makes the report")
-            return
-        whole = open_run(whole.path)
-        if shard or config.sweep.axes:
-            whole.combine_metrics()
-        page = build_report([whole])
-    for label in parts:
-        if label:
-            print(f"\n{label}")
-        print_findings(whole.setting(label))
-    print(f"\nreport: {page}")
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        run_sweep(config, configs, options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ agrees with what happens.
 
 import dataclasses
 import json
-import re
 from typing import Any
 
 from absl import flags
@@ -21,9 +20,10 @@ from launch.configuration import resolve, settings
 from launch.planning import devices
 from launch.planning.estimates import cell_bytes, disk, host_memory, seconds, work
 from logic.errors import UsageError, usage_errors
+from loop.cell import split
 from loop.config import Config
-from loop.shards import split
-from loop.training.memory import FILLED, bytes_on_device, groups, members_that_fit, num_params
+from loop.storage.checkpoints import check_keep
+from loop.training.memory import FILLED, bytes_on_device, check_members, groups, members_that_fit, num_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,10 +232,9 @@ def main(argv: list[str]) -> None:
         raise UsageError(
             f"--efficiency={flags.FLAGS.efficiency}: allowed are shares above 0 and up to 1; 0: no share given"
         )
-    if not re.fullmatch(r"auto|map|vmap|0*[1-9]\d*", flags.FLAGS.members):
-        raise UsageError(f"--members={flags.FLAGS.members}: allowed are auto, map, vmap, and integers from 1")
-    if not re.fullmatch(r"all|last|every:0*[1-9]\d*", flags.FLAGS.keep):
-        raise UsageError(f"--keep={flags.FLAGS.keep}: allowed are all, last, and every:K with an integer K from 1")
+    with usage_errors():
+        check_members(flags.FLAGS.members)
+        check_keep(flags.FLAGS.keep)
     if flags.FLAGS.device:
         devices.named(flags.FLAGS.device)
     with usage_errors():

@@ -15,7 +15,7 @@ from logic.boolean.grammar import Grammar
 from logic.boolean.symbols import WORDS, decode
 from logic.boolean.truth_table import evaluate
 
-VOCABULARY = ", ".join(f"{i} {word}" for i, word in enumerate(WORDS))
+_VOCABULARY = ", ".join(f"{i} {word}" for i, word in enumerate(WORDS))
 
 _CITATION = """\
 @article{briesch2023large,
@@ -65,7 +65,7 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
             description=(
                 "Logic expressions over True, False, not, and, or, all of them true: independent draws from "
                 "GenLogicExpr (Briesch et al.) conditioned on being true. `log_probability` is exact, in nats; "
-                f"`symbols` are ids: {VOCABULARY}."
+                f"`symbols` are ids: {_VOCABULARY}."
             ),
             features=tfds.features.FeaturesDict(
                 {

@@ -116,6 +116,11 @@ class Language:
         """Numbers of samples whose distribution under R is exact."""
         return ()
 
+    def length_distribution(self) -> np.ndarray:
+        """P(length = k symbols) under R; where that is not exact, as if all samples were of the longest."""
+        found = [s.distribution for s in self.statistics if s.name == "length"]
+        return found[0] if found else np.eye(1, self.max_length + 1, self.max_length)[0]
+
     @property
     def support(self) -> str | None:
         """The name of the verdict that says that R could have drawn a sample."""

@@ -1,7 +1,8 @@
-"""A cell of a sweep."""
+"""A cell of a sweep, and the cells in shards."""
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -30,3 +31,17 @@ class Cell:
 
 
 KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of a row of a table
+
+
+def split(cells: Sequence[Cell], count: int) -> list[list[Cell]]:
+    """The cells in `count` shards, one for each of several processes that know nothing of each other; their sizes
+    differ by one at most, each in the order of `cells`.
+
+    Cells of equal seed compute generation 0 once if they share a process: sorted by seed and cut into runs, they lie
+    in as few shards as equal sizes allow. The result depends on nothing but the arguments.
+    """
+    first_seen = {seed: i for i, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
+    by_seed = sorted(cells, key=lambda cell: first_seen[cell.seed])  # stable
+    cuts = [len(cells) * i // count for i in range(count + 1)]
+    place = {cell: i for i, cell in enumerate(cells)}
+    return [sorted(by_seed[a:b], key=place.__getitem__) for a, b in itertools.pairwise(cuts)]

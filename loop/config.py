@@ -8,13 +8,12 @@ import difflib
 import itertools
 from typing import Any
 
-from logic.boolean.grammar import Grammar
-from loop.cell import Cell
-from loop.shards import split
+from logic.boolean.language import Boolean
+from logic.language import Language
+from loop.cell import Cell, split
+from loop.cycles import CYCLES
 from model.config import ModelConfig, SampleConfig
 
-CYCLES = ("full", "incremental", "balanced", "expanding", "subsample", "fresh")
-DEFAULT_RENEWAL_SHARE = {"incremental": 0.5, "expanding": 1.0}
 VALIDATIONS = ("mixed", "real")
 WINDOWS = ("random", "aligned")
 
@@ -55,6 +54,12 @@ class TrainConfig:
             _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "allowed are 0 <= beta < 1")
         share = self.validation_fraction
         _check(0 < share < 1, "train.validation_fraction", share, "allowed are 0 < fraction < 1")
+        _check(
+            self.warmup_steps <= self.max_steps,
+            "train.warmup_steps",
+            self.warmup_steps,
+            f"allowed are integers from 0 to train.max_steps = {self.max_steps}: the peak is reached after the warm-up",
+        )
         allowed = f"allowed are {', '.join(VALIDATIONS)}"
         _check(self.validation in VALIDATIONS, "train.validation", self.validation, allowed)
         _check(self.windows in WINDOWS, "train.windows", self.windows, f"allowed are {', '.join(WINDOWS)}")
@@ -82,9 +87,9 @@ class LoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """The cells: the product of cycles, ratios and seeds, each once. `fresh` ignores the ratios."""
+    """The cells: the product of cycles, ratios and seeds, each once. A control ignores the ratios."""
 
-    cycles: tuple[str, ...] = CYCLES  # data cycles; see loop/cycles.py
+    cycles: tuple[str, ...] = tuple(CYCLES)  # data cycles; see loop/cycles
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
     # Every combination of further fields' values is a run of all cells, in a directory of its own in the run's.
@@ -108,7 +113,7 @@ class SweepConfig:
 class Config:
     """One sweep: a set of cells that share everything else."""
 
-    language: Grammar = dataclasses.field(default_factory=Grammar)
+    language: Language = dataclasses.field(default_factory=Boolean)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     sample: SampleConfig = dataclasses.field(default_factory=SampleConfig)
@@ -116,19 +121,31 @@ class Config:
     sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
 
     def __post_init__(self) -> None:
-        context, shortest = self.model.context_length, self.language.min_length
+        symbols = len(self.language.vocabulary)
         _check(
-            context >= shortest,
-            "model.context_length",
-            context,
-            f"the shortest expression has {shortest} symbols (language.min_depth = {self.language.min_depth})",
+            self.model.vocab_size in (0, symbols),
+            "model.vocab_size",
+            self.model.vocab_size,
+            f"allowed are {symbols}, the symbols of the language, and 0 for as many as it has",
         )
+        object.__setattr__(self, "model", dataclasses.replace(self.model, vocab_size=symbols))
+        _check(self.sample.top_k <= symbols, "sample.top_k", self.sample.top_k, f"allowed are 0 (all) to {symbols}")
+        context, shortest = self.model.context_length, self.language.min_length
+        _check(context >= shortest, "model.context_length", context, f"the shortest real sample has {shortest} symbols")
         if self.sweep.shard is not None:
             i, n = self.sweep.shard
             most = len(self.all_cells())
             _check(0 <= i < n <= most, "shard", f"{i}/{n}", f"allowed are I/N with 0 <= I < N <= {most}, the cells")
+        names: dict[str, Cell] = {}
         for cell in self.all_cells():
-            needed = self.num_generated(cell)
+            other = names.setdefault(cell.name, cell)
+            _check(
+                other == cell,
+                "sweep.fresh_ratios",
+                f"{other.fresh_ratio!r}, {cell.fresh_ratio!r}",
+                f"allowed are ratios that differ in six digits: both name their cells {cell.name}",
+            )
+            needed = max(self.num_generated(cell, t) for t in range(self.loop.generations))
             _check(
                 needed <= self.loop.num_samples,
                 "loop.num_samples",
@@ -146,24 +163,21 @@ class Config:
     def all_cells(self) -> list[Cell]:
         """The cells of all shards, each once, in the order of the configuration."""
         product = itertools.product(self.sweep.cycles, self.sweep.fresh_ratios, self.sweep.seeds)
-        return list(dict.fromkeys(Cell(c, 1.0 if c == "fresh" else float(r), s) for c, r, s in product))
+        return list(dict.fromkeys(Cell(c, 1.0 if CYCLES[c].is_control else float(r), s) for c, r, s in product))
 
     def block_size(self, cycle: str) -> int:
         """b, examples in the incoming block."""
-        share = DEFAULT_RENEWAL_SHARE.get(cycle, 1.0)
-        if cycle in DEFAULT_RENEWAL_SHARE and self.loop.renewal_share is not None:
-            share = self.loop.renewal_share
-        return round(share * self.loop.num_examples)
+        return CYCLES[cycle].block_size(self.loop.num_examples, self.loop.renewal_share)
 
-    def num_fresh(self, cell: Cell) -> int:
-        """φ·b, fresh real examples in the incoming block."""
-        return round(cell.fresh_ratio * self.block_size(cell.cycle))
+    def num_fresh(self, cell: Cell, generation: int) -> int:
+        """φ·b, fresh real examples in the block that a generation leaves behind."""
+        ratio = CYCLES[cell.cycle].fresh_ratio(cell.fresh_ratio, generation)
+        return round(ratio * self.block_size(cell.cycle))
 
-    def num_generated(self, cell: Cell) -> int:
-        """(1-φ)·b, generated examples in the incoming block."""
-        return self.block_size(cell.cycle) - self.num_fresh(cell)
+    def num_generated(self, cell: Cell, generation: int) -> int:
+        """(1-φ)·b, generated examples in it."""
+        return self.block_size(cell.cycle) - self.num_fresh(cell, generation)
 
     def train_size(self, cycle: str, generation: int) -> int:
         """Examples in D_t."""
-        growth = self.block_size(cycle) * generation if cycle == "expanding" else 0
-        return self.loop.num_examples + growth
+        return CYCLES[cycle].train_size(self.loop.num_examples, self.block_size(cycle), generation)

@@ -8,7 +8,7 @@ import numpy as np
 REAL, GENERATED = 0, 1  # values of `source`
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
     """N expressions and where each comes from; a training set, or a block of one."""
 
@@ -21,13 +21,24 @@ class Examples:
     def __len__(self) -> int:
         return len(self.expressions)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same examples in the same order, provenance included."""
+        names = ("source", "generation", "index", "root")
+        return (
+            isinstance(other, Examples)
+            and self.expressions == other.expressions
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
     @classmethod
     def drawn(cls, expressions: list[bytes], generation: int) -> "Examples":
         """Draws from the real distribution, first used in D_generation, in order."""
         return cls._labelled(expressions, REAL, generation, np.full(len(expressions), -1 - generation, np.int32))
 
     @classmethod
-    def written(cls, expressions: list[bytes], generation: int, train: "Examples") -> "Examples":
+    def written(cls, expressions: Sequence[bytes], generation: int, train: "Examples") -> "Examples":
         """What the model of a generation wrote, in order, having been trained on `train`.
 
         A sample descends from the oldest equal example of the training set; without one it is the model's own.
@@ -40,10 +51,10 @@ class Examples:
         return cls._labelled(expressions, GENERATED, generation, roots)
 
     @classmethod
-    def _labelled(cls, expressions: list[bytes], source: int, generation: int, root: np.ndarray) -> "Examples":
+    def _labelled(cls, expressions: Sequence[bytes], source: int, generation: int, root: np.ndarray) -> "Examples":
         n = len(expressions)
         index = np.arange(n, dtype=np.int32)
-        return cls(expressions, np.full(n, source, np.uint8), np.full(n, generation, np.int32), index, root)
+        return cls(list(expressions), np.full(n, source, np.uint8), np.full(n, generation, np.int32), index, root)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at `rows`, int_M, in that order."""

@@ -1,23 +1,26 @@
-"""One generation of every cell: train M_t from scratch on D_t, then let it write S_t."""
+"""One generation of every cell: train M_t from scratch on D_t, let it write S_t, and verify what it wrote."""
 
 import dataclasses
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from logic.boolean.symbols import unpad
+from logic.ids import unpad
 from loop.cell import Cell
 from loop.config import Config
 from loop.examples import Examples
 from loop.outcome import Outcome, exchange
-from loop.storage.run_directory import Checkpoint
+from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
 from loop.training.data import TrainData, lay_out
-from loop.training.ensemble import Ensemble
+from loop.training.ensemble import Ensemble, Facts
+from loop.training.memory import capacity
+from loop.training.train import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +39,6 @@ class Snapshot(Protocol):
     def __call__(self) -> dict[Cell, dict[str, Any]]: ...
 
 
-def capacity(config: Config) -> tuple[int, int]:
-    """(symbols, examples) that the largest training set of the sweep can have."""
-    last = config.loop.generations - 1
-    examples = max(config.train_size(cycle, last) for cycle in config.sweep.cycles)
-    longest = max(config.language.max_length, config.model.context_length)
-    return examples * (longest + 1), examples
-
-
 def run_generation(
     config: Config,
     ensemble: Ensemble,
@@ -53,7 +48,7 @@ def run_generation(
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None = None,
 ) -> dict[Cell, Outcome]:
-    """Trains and samples the cells that are in `training_sets`. All processes get all outcomes.
+    """Trains, samples and verifies the cells that are in `training_sets`. All processes get all outcomes.
 
     Args:
       cells: all that the ensemble has, in its order.
@@ -62,20 +57,59 @@ def run_generation(
       saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here (in
         generation 0, a cell of each of their seeds).
     """
-    home = dict(zip(cells, ensemble.home, strict=True))
-    leader = _leaders({cell: home[cell] for cell in training_sets}, generation)
+    owner = dict(zip(cells, ensemble.owner, strict=True))
+    leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
-    tokens_per_step = config.train.batch_size * config.model.context_length
 
+    state, facts, train_seconds = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
+    clock = time.monotonic()
+    finite = facts.finite & active
+    ids = ensemble.sample(state.best_params, generation, finite)
+    sample_seconds = time.monotonic() - clock
+    nll = ensemble.held_out_nll(state.best_params)
+
+    host = ensemble.get(state.replace(opt_state=None, params=None))
+    params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
+    outcomes = {}
+    for i in params:
+        train = training_sets[cells[i]]
+        if train is None or owner[cells[i]] != jax.process_index():
+            continue
+        tokens = int(facts.step[i]) * config.train.batch_size * config.model.context_length
+        counters = {
+            "train_loss": float(host.train_loss[i]),
+            "validation_loss": float(host.validation_loss[i]),
+            "steps": int(facts.step[i]),
+            # Cells run side by side: the wall time is shared out by the work done.
+            "train_seconds": train_seconds * float(facts.step[i] / facts.step.sum()),
+            "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
+            "train_tokens": tokens,
+        }
+        status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
+        samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
+        verdicts = config.language.verify(samples.expressions)
+        outcomes[cells[i]] = Outcome(Checkpoint(params[i], train, counters, nll[i]), samples, verdicts, status)
+    outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
+    return _of_all_cells(outcomes, leader)
+
+
+def _train(
+    config: Config,
+    ensemble: Ensemble,
+    cells: list[Cell],
+    generation: int,
+    training_sets: Mapping[Cell, Examples | None],
+    active: np.ndarray,
+    between: Callable[[TrainingProgress, Snapshot], None],
+    saved: Mapping[Cell, dict[str, Any]] | None,
+) -> tuple[TrainState, Facts, float]:
+    """The state when no active cell has steps left, what is known of it, and the seconds that it took in all."""
     clock = time.monotonic()
     data = _lay_out(config, ensemble, cells, generation, training_sets, active)
     if saved is None:
         state = ensemble.start(generation, active)
     else:
-        # In generation 0 one cell works for all of its seed: on other devices it may be another one.
-        same = {cell.seed: tree for cell, tree in saved.items()} if generation == 0 else {}
-        trees = [saved.get(cell) or same.get(cell.seed) if on else None for cell, on in zip(cells, active, strict=True)]
-        state = ensemble.restore([tree and tree["state"] for tree in trees])
+        state = ensemble.restore(_saved_states(cells, generation, active, saved))
         clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
@@ -87,44 +121,24 @@ def run_generation(
     while facts.active.any():
         state = ensemble.train_chunk(state, data, generation)
         facts = ensemble.facts(state)
-        step, loss = facts.step, facts.loss
         progress = TrainingProgress(
-            int(step[active].min()),
-            float(loss[active].mean()),
-            int(step.sum()) * tokens_per_step,
+            step=int(facts.step[active].min()),
+            loss=float(facts.loss[active].mean()),
+            tokens=int(facts.step.sum()) * config.train.batch_size * config.model.context_length,
             done=not facts.active.any(),
         )
         between(progress, snapshot)
-    train_seconds = time.monotonic() - clock
+    return state, facts, time.monotonic() - clock
 
-    clock = time.monotonic()
-    step = facts.step
-    finite = facts.finite & active
-    ids = ensemble.sample(state.best_params, generation, finite)
-    sample_seconds = time.monotonic() - clock
 
-    nll = ensemble.held_out_nll(state.best_params)
-    host = ensemble.get(state.replace(opt_state=None, params=None))
-    params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
-    outcomes = {}
-    for i in params:
-        train = training_sets[cells[i]]
-        if train is None or home[cells[i]] != jax.process_index():
-            continue
-        counters = {
-            "train_loss": float(host.train_loss[i]),
-            "validation_loss": float(host.validation_loss[i]),
-            "steps": int(step[i]),
-            # Cells run side by side: the wall time is shared out by the work done.
-            "train_seconds": train_seconds * float(step[i] / step.sum()),
-            "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
-            "train_tokens": int(step[i]) * tokens_per_step,
-        }
-        status = None if finite[i] else f"loss not finite at step {step[i]}"
-        samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
-        outcomes[cells[i]] = Outcome(Checkpoint(params[i], train, counters, nll[i]), samples, status)
-    outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
-    return {cell: outcomes[leader[cell]] for cell in training_sets}
+def _saved_states(
+    cells: list[Cell], generation: int, active: np.ndarray, saved: Mapping[Cell, dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """The saved state of every active cell. In generation 0 one cell works for all of its seed, and on other devices
+    it may have been another one."""
+    same = {cell.seed: tree for cell, tree in saved.items()} if generation == 0 else {}
+    trees = [saved.get(cell) or same.get(cell.seed) if on else None for cell, on in zip(cells, active, strict=True)]
+    return [tree and tree["state"] for tree in trees]
 
 
 def _lay_out(
@@ -159,15 +173,27 @@ def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> lis
     return config.language.sample(n, generator(cell.seed, generation, Purpose.VALIDATION))
 
 
-def _leaders(home: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:
+def _leaders(owner: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:
     """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything.
 
-    `home` is the process of each cell that goes on: leader and followers are of one process.
+    `owner` is the process of each cell that goes on: leader and followers are of one process.
     """
     if generation > 0:
-        return {cell: cell for cell in home}
+        return {cell: cell for cell in owner}
     first: dict[tuple[int, int], Cell] = {}
-    return {cell: first.setdefault((cell.seed, home[cell]), cell) for cell in home}
+    return {cell: first.setdefault((cell.seed, owner[cell]), cell) for cell in owner}
+
+
+def _of_all_cells(outcomes: Mapping[Cell, Outcome], leader: Mapping[Cell, Cell]) -> dict[Cell, Outcome]:
+    """Every cell has what its leader ended with, and an equal part of the seconds: their sum is what was spent."""
+    sharing = Counter(leader.values())
+
+    def with_part(outcome: Outcome, n: int) -> Outcome:
+        counters = {k: v / n if k.endswith("_seconds") else v for k, v in outcome.trained.counters.items()}
+        return dataclasses.replace(outcome, trained=dataclasses.replace(outcome.trained, counters=counters))
+
+    parts = {cell: with_part(outcome, sharing[cell]) for cell, outcome in outcomes.items()}
+    return {cell: parts[first] for cell, first in leader.items()}
 
 
 def _cell_params(params: dict, i: int) -> dict:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from logic.language import Verdicts
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.checkpoints import examples_from_arrays, examples_to_arrays
-from loop.storage.run_directory import Checkpoint
+from loop.storage.checkpoints import Checkpoint, examples_from_arrays, examples_to_arrays
 from loop.training import multihost
 
 
@@ -21,6 +21,7 @@ class Outcome:
 
     trained: Checkpoint
     samples: Examples  # S_t; empty if training failed
+    verdicts: Verdicts  # on S_t
     status: str | None = None  # why the cell ends here
 
 
@@ -28,7 +29,7 @@ def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[C
     """The outcomes of all cells, from those of this process's.
 
     Args:
-      mine: of the cells whose home is here.
+      mine: of the cells that this process owns.
       params: of all cells; they stay where they are (`Ensemble.place`).
     """
     if multihost.alone():
@@ -46,6 +47,7 @@ def _pack(outcomes: Mapping[Cell, Outcome]) -> bytes:
         heads.append({"cell": cell.keys, "status": outcome.status, "counters": outcome.trained.counters})
         for name, examples in (("train", outcome.trained.training_set), ("samples", outcome.samples)):
             arrays |= {f"{i}/{name}/{k}": x for k, x in examples_to_arrays(examples).items()}
+        arrays |= {f"{i}/verdicts/{k}": x for k, x in outcome.verdicts.items()}
         arrays[f"{i}/nll"] = outcome.trained.held_out_nll
     file = io.BytesIO()
     np.savez(file, heads=np.frombuffer(json.dumps(heads).encode(), np.uint8), **arrays)
@@ -58,11 +60,12 @@ def _unpack(payload: bytes, params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
     outcomes = {}
     for i, head in enumerate(json.loads(arrays["heads"].tobytes())):
 
-        def examples(name: str, i: int = i) -> Examples:
+        def group(name: str, i: int = i) -> dict[str, np.ndarray]:
             prefix = f"{i}/{name}/"
-            return examples_from_arrays({k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)})
+            return {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
 
         cell = Cell(**head["cell"])
-        trained = Checkpoint(params[cell], examples("train"), head["counters"], arrays[f"{i}/nll"])
-        outcomes[cell] = Outcome(trained, examples("samples"), head["status"])
+        train, samples = examples_from_arrays(group("train")), examples_from_arrays(group("samples"))
+        trained = Checkpoint(params[cell], train, head["counters"], arrays[f"{i}/nll"])
+        outcomes[cell] = Outcome(trained, samples, group("verdicts"), head["status"])
     return outcomes

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from logic.errors import UsageError
+from loop.blocks import incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config
-from loop.cycles import has_memory, incoming_block, initial_training_set, next_training_set
+from loop.cycles import CYCLES
 from loop.examples import Examples
 from loop.outcome import Outcome
-from loop.storage.run_directory import Damaged, Checkpoint, RunDirectory
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.checksums import Damaged
+from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
 
 
@@ -30,7 +33,7 @@ class Loop:
     def advance(self, config: Config, cell: Cell, generation: int, samples: Examples) -> None:
         """Makes D_{t+1} of D_t and S_t."""
         block = incoming_block(config, cell, generation, samples)
-        self.blocks = [*self.blocks, block] if has_memory(cell.cycle) else [block]
+        self.blocks = [*self.blocks, block] if CYCLES[cell.cycle].has_memory else [block]
         self.training_set = next_training_set(config, cell, generation, self.training_set, self.blocks)
 
 
@@ -60,54 +63,54 @@ def rebuild(
     cells: list[Cell],
     held: Set[Cell],
     rows: list[dict[str, Any]],
-    first: int,
+    start: int,
     warn: Callable[[str], None],
 ) -> tuple[int, dict[Cell, Loop | None]]:
-    """(t, the loops that go on, with D_t): t is `first`, or the earliest generation whose samples are damaged.
+    """(t, the loops that go on, with D_t): t is `start`, or the earliest generation whose samples are damaged.
 
     A cell that is not `held` by this process has None.
     """
     while True:
-        ended = {Cell.of(r) for r in rows if "status" in r and r["generation"] < first}
+        ended = {Cell.of(r) for r in rows if "status" in r and r["generation"] < start}
         loops: dict[Cell, Loop | None] = {}
-        damaged = first
+        damaged = start
         for cell in cells:
             if cell not in ended:
                 loops[cell] = None
                 if cell in held:
-                    loops[cell], reached = _rebuild_cell(config, directory, cell, first, warn)
+                    loops[cell], reached = _rebuild_cell(config, directory, cell, start, warn)
                     damaged = min(damaged, reached)
         damaged = min(int(reached) for reached in multihost.gather(str(damaged).encode()))
-        if damaged == first:
-            return first, loops
-        first = damaged
-        warn(f"generation {first} and those after it are computed again")
+        if damaged == start:
+            return start, loops
+        start = damaged
+        warn(f"generation {start} and those after it are computed again")
 
 
 def _rebuild_cell(
-    config: Config, directory: RunDirectory, cell: Cell, first: int, warn: Callable[[str], None]
+    config: Config, directory: RunDirectory, cell: Cell, start: int, warn: Callable[[str], None]
 ) -> tuple[Loop, int]:
-    """D_first, or D_t of the first generation t whose samples are damaged."""
-    start, loop = 0, None
-    if first > 0 and not has_memory(cell.cycle):
-        start, loop = _newest_checkpoint(directory, cell, first, warn)
+    """D_start, or D_t of the first generation t whose samples are damaged."""
+    begin, loop = 0, None
+    if start > 0 and not CYCLES[cell.cycle].has_memory:
+        begin, loop = _newest_checkpoint(directory, cell, start, warn)
     if loop is None:
         real = initial_training_set(config, cell.seed)
         loop = Loop(real, [real])
-    for t in range(start, first):
+    for t in range(begin, start):
         try:
             written = directory.read_samples(cell, t).expressions
         except (Damaged, FileNotFoundError, KeyError) as error:
             warn(error.args[0])
             return loop, t
         loop.advance(config, cell, t, Examples.written(written, t, loop.training_set))
-    return loop, first
+    return loop, start
 
 
 def _newest_checkpoint(
-    directory: RunDirectory, cell: Cell, first: int, warn: Callable[[str], None]
+    directory: RunDirectory, cell: Cell, start: int, warn: Callable[[str], None]
 ) -> tuple[int, Loop | None]:
-    for t in reversed([t for t in directory.generations(cell) if t < first]):
+    for t in reversed([t for t in directory.generations(cell) if t < start]):
         try:
             train = directory.load(cell, t).training_set
             return t, Loop(train, [train])
@@ -144,16 +147,21 @@ def _read_outcomes(
     outcomes = {}
     for cell, loop in loops.items():
         if loop is None:
-            outcomes[cell] = Outcome(Checkpoint({}, nothing, {}, np.zeros(0, np.float32)), nothing)
+            outcomes[cell] = Outcome(Checkpoint({}, nothing, {}, np.zeros(0, np.float32)), nothing, {})
             continue
         try:
             trained = directory.load(cell, generation)
-            written = directory.read_samples(cell, generation).expressions
+            stored = directory.read_samples(cell, generation)
         except KeyError:
             return None
         except Damaged as error:
             warn(f"{error}; generation {generation} is computed again")
             return None
-        samples = Examples.written(written, generation, loop.training_set)
-        outcomes[cell] = Outcome(trained, samples)
+        if trained.training_set != loop.training_set:
+            warn(
+                f"checkpoint {generation} of {cell.name} is of another past; generation {generation} is computed again"
+            )
+            return None
+        samples = Examples.written(stored.expressions, generation, loop.training_set)
+        outcomes[cell] = Outcome(trained, samples, stored.verdicts)
     return outcomes

@@ -20,7 +20,7 @@ class ModelConfig:
     norm: str = "layernorm"  # layernorm | rmsnorm, both without bias
     tie_embeddings: bool = True  # the output layer is the transposed embedding
     dtype: str = "float32"  # of activations; parameters, softmax and loss stay float32
-    vocab_size: int = 8  # symbols; fixed by the language
+    vocab_size: int = 0  # symbols; 0: as many as the language has
 
     def __post_init__(self) -> None:
         for name in ("num_layers", "num_heads", "width", "context_length"):
@@ -34,8 +34,8 @@ class ModelConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout = {self.dropout}: allowed are 0 <= dropout < 1")
-        if self.vocab_size != 8:
-            raise ValueError(f"model.vocab_size = {self.vocab_size}: allowed is 8, the symbols of the language")
+        if not 0 <= self.vocab_size < 256:
+            raise ValueError(f"model.vocab_size = {self.vocab_size}: allowed are 0 (the language's) to 255")
         for name, allowed in (("positions", POSITIONS), ("norm", NORMS), ("dtype", DTYPES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"model.{name} = {getattr(self, name)}: allowed are {', '.join(allowed)}")
@@ -58,8 +58,8 @@ class SampleConfig:
     def __post_init__(self) -> None:
         if not self.temperature >= 0:
             raise ValueError(f"sample.temperature = {self.temperature}: allowed are numbers from 0")
-        if not 0 <= self.top_k <= 8:
-            raise ValueError(f"sample.top_k = {self.top_k}: allowed are 0 (all) to 8")
+        if self.top_k < 0:
+            raise ValueError(f"sample.top_k = {self.top_k}: allowed are integers from 0 (all)")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1")
         if self.batch_size < 0:

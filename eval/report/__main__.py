@@ -11,6 +11,7 @@ from absl import flags
 
 from eval.report.build import build_report
 from logic.errors import UsageError
+from loop.storage.combine import combine_metrics
 from loop.storage.shards import ShardedRun, open_run
 
 
@@ -23,7 +24,7 @@ def main(argv: list[str]) -> None:
     for directory in directories:
         if isinstance(directory, ShardedRun):
             with contextlib.suppress(OSError):  # of another user, to be compared with: the rows are read anyway
-                directory.combine_metrics()
+                combine_metrics(directory)
     try:
         print(build_report(directories))
     except OSError as error:

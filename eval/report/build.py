@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from logic.errors import UsageError
 from loop.storage.atomic_files import write_atomically
-from loop.storage.run_directory import RunDirectory
+from loop.storage.reader import RunReader
 from loop.storage.shards import ShardedRun
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Run:
     """What the report says of one run."""
 
     label: str
-    directory: RunDirectory
+    directory: RunReader
     record: dict[str, Any]  # config.json
     metrics: "pd.DataFrame"
     statuses: list[Mapping[str, Any]]
@@ -54,7 +54,7 @@ class Run:
         return f"{last + 1} generations"
 
 
-def read_run(directory: RunDirectory, label: str = "") -> Run:
+def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
     from eval.statistics import fall, findings, summary
 
@@ -67,7 +67,7 @@ def read_run(directory: RunDirectory, label: str = "") -> Run:
     return Run(label, directory, record, metrics, statuses, summarised, found, comparisons, sentences)
 
 
-def _labels(directories: Sequence[RunDirectory]) -> list[str]:
+def _labels(directories: Sequence[RunReader]) -> list[str]:
     """The directories' names, with as many parents as it takes to tell them apart."""
     paths = [directory.path for directory in directories]
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
@@ -124,7 +124,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     )
 
 
-def build_report(directories: Sequence[RunDirectory]) -> Path:
+def build_report(directories: Sequence[RunReader]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
     A run with further axes counts as its parts. An old report is there until the new page takes its place at once.

@@ -17,7 +17,8 @@ from logic.boolean.grammar import Grammar
 from logic.boolean.symbols import decode
 from logic.boolean.verifier import Verdicts
 from loop.cell import Cell
-from loop.storage.run_directory import Damaged, RunDirectory
+from loop.storage.checksums import Damaged
+from loop.storage.reader import RunReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,19 +61,19 @@ def show_samples(expressions: Sequence[bytes], verdicts: Verdicts) -> list[Shown
     return [Shown(_clipped(text, len(e)), kind_of(*verdict)) for e, text, *verdict in rows]
 
 
-def first_samples(directory: RunDirectory, cells: Sequence[Cell], generation: int) -> dict[Cell, list[Shown]]:
+def first_samples(directory: RunReader, cells: Sequence[Cell], generation: int) -> dict[Cell, list[Shown]]:
     """The first samples of cells in one generation, in their order; what cannot be read is left out.
 
     Opens the data set once for all cells and reads one block of each: thousands of cells and generations take seconds.
     """
     found: dict[Cell, list[Shown]] = {}
-    for home in directory.homes():
-        if home.has_samples(generation):
-            found |= _first_samples(home, cells, generation)
+    for part in directory.shard_directories():
+        if part.has_samples(generation):
+            found |= _first_samples(part, cells, generation)
     return found
 
 
-def _first_samples(directory: RunDirectory, cells: Iterable[Cell], generation: int) -> dict[Cell, list[Shown]]:
+def _first_samples(directory: RunReader, cells: Iterable[Cell], generation: int) -> dict[Cell, list[Shown]]:
     found = {}
     try:
         import tensorflow_datasets as tfds
@@ -195,7 +196,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
         except (ImportError, OSError, KeyError, Damaged):  # a cell that has ended; first_samples says what is wrong
             continue
         written = Examples.written(samples.expressions, generation, unknown)
-        part = anatomy(written, samples.verdicts._asdict(), unknown, Boolean(**dataclasses.asdict(grammar)))
+        part = anatomy(written, samples.verdicts, unknown, Boolean(**dataclasses.asdict(grammar)))
         found.append(cell.keys | {"generation": generation} | part | {"roots": []})
     return found
 

@@ -6,10 +6,10 @@ from eval.report.build import read_run
 from eval.report.text import interval, number, span
 from logic.errors import printable
 from loop.cell import Cell
-from loop.storage.run_directory import RunDirectory
+from loop.storage.reader import RunReader
 
 
-def print_findings(directory: RunDirectory) -> None:
+def print_findings(directory: RunReader) -> None:
     """Prints a run's summary and findings to standard output. Raises UsageError if there is nothing to summarise."""
     from rich.console import Console
     from rich.padding import Padding

@@ -12,14 +12,14 @@ from eval.measures.diversity import levenshtein_diversity
 from launch.benchmarks.case import Contender, Row, compare, timed
 from launch.benchmarks.gpt2 import require
 from launch.benchmarks.sizes import Options, Size
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 
 _LOOPED = 600  # samples whose pairs the Python loop takes: its cost per pair does not depend on their number
 
 
 def samples(n: int, distinct: int, seed: int) -> list[bytes]:
     """n samples, `distinct` of them different, each about as often."""
-    rng, grammar = np.random.default_rng(seed), Grammar(1, 5)
+    rng, grammar = np.random.default_rng(seed), Boolean(1, 5)
     found: dict[bytes, None] = {}
     while len(found) < distinct:
         found |= dict.fromkeys(grammar.sample(n, rng))

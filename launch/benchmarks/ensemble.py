@@ -15,7 +15,7 @@ from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.train import Peer, training_data
 from launch.planning.flops import forward_flops, train_flops
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 from loop.training.ensemble import Ensemble
 
@@ -42,7 +42,7 @@ def suite(size: Size, options: Options) -> Iterator[Row]:
     steps = _ACCELERATOR_STEPS if accelerator else size.ensemble_steps
     model = size.model(options.dtype, options.dropout)
     config = Config(
-        language=Grammar(1, 2),
+        language=Boolean(1, 2),
         model=model,
         train=TrainConfig(batch_size=size.batch_size, max_steps=2**30, eval_interval=steps, eval_batches=1),
         loop=LoopConfig(num_examples=2, num_samples=2, num_held_out=1),

@@ -15,18 +15,20 @@ from typing import Any
 import jax
 import numpy as np
 
+from eval.measures.generation import measure_generation
 from launch.benchmarks import gpt2
 from launch.benchmarks.case import Contender, Row, compare
 from launch.benchmarks.diversity import python_loop
 from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.verify import python_eval
-from logic.boolean.symbols import decode, unpad
+from logic.boolean.symbols import decode
+from logic.ids import unpad
+from loop.blocks import initial_training_set
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
-from loop.cycles import initial_training_set
-from loop.generation import capacity
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from loop.training.data import lay_out
+from loop.training.memory import capacity
 from loop.training.train import learning_rate
 from loop.watch import Control, Progress
 
@@ -65,7 +67,7 @@ def product(config: Config) -> tuple[float, float]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         directory = RunDirectory(Path(folder) / "run")
         directory.create({}, "benchmark")
-        run(config, directory, Control(tell=tell))
+        run(config, directory, measure_generation, Control(tell=tell))
     return ended[_GENERATIONS - 1] - ended[_GENERATIONS - 2], time.perf_counter() - start
 
 
@@ -161,7 +163,7 @@ def suite(size: Size, options: Options) -> Iterator[Row]:
         steps=config.train.max_steps,
         num_examples=config.loop.num_examples,
         num_samples=config.loop.num_samples,
-        max_depth=config.language.max_depth,
+        max_depth=size.generation_language.max_depth,
         dropout=options.dropout,
         cells=len(config.cells()),
     )

@@ -1,20 +1,16 @@
 """The machine a measurement was made on, the share of it that is used, and the speed of its matrix products."""
 
 import datetime
-import importlib.metadata
 import os
 import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from launch.cores import available_cores
+from loop.storage.environment import code_version, package_versions
+
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "rapidfuzz", "sympy", "torch", "transformers", "Levenshtein")
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_cores(cores: int) -> None:
@@ -37,9 +33,9 @@ def describe(dtype: str) -> dict[str, Any]:
         "num_devices": 1 if device.platform == "cpu" else jax.device_count(),
         "dtype": dtype,
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": package_versions(_PACKAGES),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "git": _git_describe(),
+        "git": code_version(),
     }
 
 
@@ -79,27 +75,3 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
-
-
-def _git_describe() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--tags"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -14,7 +14,7 @@ from launch.benchmarks.case import Contender, Row, compare, timed
 from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
 from launch.planning.flops import forward_flops
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.training.ensemble import Ensemble
 from model.config import ModelConfig, SampleConfig
@@ -25,7 +25,7 @@ _LARGEST = 9.0  # logit of `<eos>` where it is all but certain
 _POSITION_NORM = 8.0  # of the positions' entries: what the blocks add to them changes little
 
 
-def params_with_real_lengths(model: ModelConfig, grammar: Grammar, temperature: float) -> dict:
+def params_with_real_lengths(model: ModelConfig, grammar: Boolean, temperature: float) -> dict:
     """Weights whose samples are as long as the grammar's expressions, whatever the size of the model.
 
     The blocks are GPT-2's initial ones. The positions carry the probability that an expression ends there, given
@@ -52,7 +52,7 @@ def product_sampler(model: ModelConfig, config: SampleConfig, n: int) -> Callabl
     """Returns sample(params, seed) -> ids_NT on the host: the product's engine with one cell."""
     loop = LoopConfig(num_examples=2, num_samples=n, num_held_out=1)
     sweep = SweepConfig(cycles=("fresh",), fresh_ratios=(1.0,), seeds=(0,))
-    ensemble = Ensemble(Config(Grammar(1, 2), model, sample=config, loop=loop, sweep=sweep), (0,))
+    ensemble = Ensemble(Config(Boolean(1, 2), model, sample=config, loop=loop, sweep=sweep), (0,))
     active = np.ones(1, bool)
 
     def sample(params: dict, seed: int) -> np.ndarray:

@@ -18,8 +18,8 @@ from typing import Any
 from absl import flags
 
 from launch import cli
-from launch.benchmarks.machine import available_cores
 from launch.benchmarks.sizes import SIZES, Size
+from launch.cores import available_cores
 from logic.errors import UsageError
 
 _DEVICES = flags.DEFINE_list("devices", "1,2,4,8", "numbers of devices")
@@ -36,11 +36,11 @@ def measure(devices: int, cells_per_device: int, size: Size, steps: int, repeats
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
     from launch.benchmarks.ensemble import Members
-    from logic.boolean.grammar import Grammar
+    from logic.boolean.language import Boolean
     from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 
     config = Config(
-        language=Grammar(1, 2),
+        language=Boolean(1, 2),
         model=size.model(),
         train=TrainConfig(batch_size=size.batch_size, max_steps=2**30, eval_interval=steps, eval_batches=1),
         loop=LoopConfig(num_examples=2, num_samples=2, num_held_out=1),

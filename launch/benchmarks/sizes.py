@@ -5,7 +5,7 @@ Importing this module is cheap: no JAX.
 
 import dataclasses
 
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from model.config import ModelConfig
 
 
@@ -44,14 +44,14 @@ class Size:
         )
 
     @property
-    def language(self) -> Grammar:
+    def language(self) -> Boolean:
         """The expressions that are sampled."""
-        return Grammar(1, self.max_depth)
+        return Boolean(1, self.max_depth)
 
     @property
-    def generation_language(self) -> Grammar:
+    def generation_language(self) -> Boolean:
         """The expressions of a whole generation."""
-        return Grammar(1, self.generation_depth)
+        return Boolean(1, self.generation_depth)
 
 
 TINY = Size("tiny", 2, 2, 64, context_length=32, sample_context=64, max_depth=4)

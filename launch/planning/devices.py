@@ -110,7 +110,8 @@ def present() -> tuple[Device, int]:
     """The devices of this machine and their number; a CPU's cores count each, and are measured now."""
     import jax
 
-    from launch.benchmarks.machine import available_cores, matmul_flops
+    from launch.benchmarks.machine import matmul_flops
+    from launch.cores import available_cores
 
     first = jax.devices()[0]
     if first.platform != "cpu":

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, lengths
+from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE
 from logic.boolean.truth_table import Evaluation, evaluate, nesting
+from logic.ids import lengths
 
 # productions[value] = (symbol, value of the first child, value of the second child) for a node of that value.
 _PRODUCTIONS: tuple[tuple[tuple[int, int, int], ...], ...] = (

@@ -11,6 +11,7 @@ from logic.boolean.grammar import Grammar
 from logic.boolean.trees import commutative_form, root_operator
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import verify
+from logic.ids import lengths
 from logic.language import Language, Statistic, Verdict, Verdicts
 
 _VERDICTS = (
@@ -113,7 +114,7 @@ class Boolean(Language):
     def statistics(self) -> tuple[Statistic, ...]:
         return (
             Statistic("depth", "depth", self.depth, self.grammar.depth_distribution()),
-            Statistic("length", "length (symbols)", symbols.lengths, self.grammar.length_distribution()),
+            Statistic("length", "length (symbols)", lengths, self.grammar.length_distribution()),
             Statistic("root", "root operator", root_operator, self.grammar.root_distribution()),
         )
 

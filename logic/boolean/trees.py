@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR, lengths
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR
 from logic.boolean.truth_table import nesting
+from logic.ids import lengths
 
 
 def commutative_form(expression: bytes) -> bytes:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, UNKNOWN, lengths
+from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, UNKNOWN
+from logic.ids import lengths
 
 
 class Evaluation(NamedTuple):

@@ -64,6 +64,13 @@ class Checkpoints:
             raise KeyError(f"{self.directory} has no complete checkpoint of {cell.name}, generation {generation}")
         return _from_arrays(read_tree(sealed, cell.name))
 
+    def remove_from(self, generation: int) -> None:
+        """Removes this one and all after it, complete or not."""
+        self.writer.wait()
+        for t in self._begun():
+            if t >= generation:
+                self.sealed(t).remove()
+
     def prune(self, keep: str) -> None:
         """Removes old ones; see RunDirectory.prune."""
         every = check_keep(keep)

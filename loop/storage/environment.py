@@ -1,6 +1,7 @@
 """What config.json says beside the configuration, and how two configurations differ."""
 
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ def differing_fields(a: Any, b: Any, prefix: str = "") -> list[str]:
 
 def versions() -> dict[str, Any]:
     """The versions of the code and of the packages that decide results."""
-    return {"code_version": _code_version(), "packages": {package: _version(package) for package in _PACKAGES}}
+    return {"code_version": code_version(), "packages": package_versions(_PACKAGES)}
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The version of each package; `missing` if it is not installed."""
+    return {package: _version(package) for package in packages}
 
 
 def _version(package: str) -> str:
@@ -28,7 +34,8 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _code_version() -> str:
+def code_version() -> str:
+    """Of this code, as git describes it; `unknown` outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -8,16 +8,17 @@ Axes: N samples, L symbols of the longest sample of the generation (at least 1).
 import dataclasses
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from logic.boolean.symbols import lengths, pad
-from logic.boolean.verifier import Verdicts
-from logic.dataset import VOCABULARY
+from logic.ids import lengths, pad
+from logic.language import Verdicts
+from loop.cell import Cell
 
 BLOCK = 1024  # samples of one TFDS example: TFDS works per example, so one example per sample takes minutes
 
@@ -32,33 +33,35 @@ class Samples:
     """What one cell's model wrote in one generation, in the order of writing."""
 
     expressions: list[bytes]  # N
-    verdicts: Verdicts  # bool arrays of N
-    cycle: str
-    fresh_ratio: float
-    seed: int
+    verdicts: Verdicts  # bool_N each
+    cell: Cell
     generation: int
 
     def __post_init__(self) -> None:
-        sizes = [len(self.expressions), *map(len, self.verdicts)]
+        sizes = [len(self.expressions), *map(len, self.verdicts.values())]
         if len(set(sizes)) > 1:
             raise ValueError(f"sizes of expressions and verdicts = {sizes}: they must be equal")
 
 
-def _features(length: int) -> dict[str, tfds.features.FeatureConnector]:
+def _features(length: int, verdicts: Iterable[str]) -> dict[str, tfds.features.FeatureConnector]:
     """The features of a block of n samples. `length` is fixed, since TFDS 4.9 misreads an array whose shape has
     two unknown sizes and whose content has fewer bytes than sizes, such as n expressions of no symbols."""
     return {
         "symbols": _array(np.uint8, None, length, doc="ids, one row per sample, padded with 0"),
         "length": _array(np.int32, None, doc="symbols of each sample"),
-        "syntactic": _array(np.bool_, None, doc="is one boolean expression by Python's grammar"),
-        "semantic": _array(np.bool_, None, doc="is syntactic and true"),
-        "in_support": _array(np.bool_, None, doc="could have been written by the generator of the real data"),
+        **{name: _array(np.bool_, None, doc=f"verdict of each sample: {name}") for name in verdicts},
         "index": _array(np.int64, None, doc="position among the samples of this cell and generation"),
-        "cycle": tfds.features.Text(doc="how training data is made"),
-        "fresh_ratio": _array(np.float64, doc="share of fresh real data"),
-        "seed": _array(np.int64, doc="seed of the cell"),
+        **{name: _KEY_FEATURES[kind](f"{name} of the cell") for name, kind in _KEYS.items()},
         "generation": _array(np.int64, doc="generation that wrote the samples"),
     }
+
+
+_KEYS = typing.get_type_hints(Cell)
+_KEY_FEATURES: dict[type, Callable[[str], tfds.features.FeatureConnector]] = {
+    str: lambda doc: tfds.features.Text(doc=doc),
+    float: lambda doc: _array(np.float64, doc=doc),
+    int: lambda doc: _array(np.int64, doc=doc),
+}
 
 
 def split_name(cell: str) -> str:
@@ -96,7 +99,8 @@ def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples])
     new.mkdir(parents=True)
     length = max([1, *(len(e) for samples in splits.values() for e in samples.expressions)])
     # The quickest way that TFDS offers: download_and_prepare would shuffle and write everything twice.
-    writer = tfds.core.SequentialWriter(_info(new, length), 1 << 40, file_format="array_record")
+    verdicts = list(dict.fromkeys(name for samples in splits.values() for name in samples.verdicts))
+    writer = tfds.core.SequentialWriter(_info(new, length, verdicts), 1 << 40, file_format="array_record")
     writer.initialize_splits(list(splits))
     writer.add_examples({split: _blocks(samples, length) for split, samples in splits.items()})
     writer.close_all()
@@ -129,27 +133,27 @@ def read_samples(directory: Path | str, cell: str) -> Samples:
         length = block["symbols"].shape[1]
         flat = block["symbols"].tobytes()
         expressions += [flat[i * length : i * length + n] for i, n in enumerate(block["length"].tolist())]
-    verdicts = Verdicts(*(np.concatenate([block[name] for block in blocks]) for name in Verdicts._fields))
-    return Samples(
-        expressions,
-        verdicts,
-        cycle=blocks[0]["cycle"].decode(),
-        fresh_ratio=float(blocks[0]["fresh_ratio"]),
-        seed=int(blocks[0]["seed"]),
-        generation=int(blocks[0]["generation"]),
-    )
+    verdicts = {name: np.concatenate([block[name] for block in blocks]) for name in verdict_names(builder)}
+    keys = {name: blocks[0][name] for name in _KEYS if name in blocks[0]}
+    keys = {name: value.decode() if isinstance(value, bytes) else _KEYS[name](value) for name, value in keys.items()}
+    return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]))
 
 
-def _info(directory: Path, length: int) -> tfds.core.DatasetInfo:
+def verdict_names(builder: tfds.core.DatasetBuilder) -> list[str]:
+    """The verdicts that a data set has of its samples."""
+    return [name for name in builder.info.features if name not in {*_features(1, ()), *_KEYS}]
+
+
+def _info(directory: Path, length: int, verdicts: Iterable[str]) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
         builder=tfds.core.DatasetIdentity(
             name="samples", version=tfds.core.Version("1.0.0"), data_dir=str(directory), module_name=""
         ),
         description=(
             "What the models of one generation wrote, with verdicts. One split per cell; one example is a block "
-            f"of up to {BLOCK} samples, in order. Symbol ids: {VOCABULARY}."
+            f"of up to {BLOCK} samples, in order."
         ),
-        features=tfds.features.FeaturesDict(_features(length)),
+        features=tfds.features.FeaturesDict(_features(length, verdicts)),
         disable_shuffling=True,
     )
 
@@ -162,10 +166,12 @@ def _blocks(samples: Samples, length: int) -> Iterator[dict[str, Any]]:
         yield {
             "symbols": pad(expressions, length),
             "length": lengths(expressions).astype(np.int32),
-            **{name: verdict[block] for name, verdict in samples.verdicts._asdict().items()},
+            **{name: verdict[block] for name, verdict in samples.verdicts.items()},
             "index": np.arange(start, start + len(expressions)),
-            "cycle": samples.cycle,
-            "fresh_ratio": np.float64(samples.fresh_ratio),
-            "seed": np.int64(samples.seed),
+            **{name: _scalar(value) for name, value in samples.cell.keys.items()},
             "generation": np.int64(samples.generation),
         }
+
+
+def _scalar(value: str | float | int) -> Any:
+    return value if isinstance(value, str) else np.float64(value) if isinstance(value, float) else np.int64(value)

@@ -9,19 +9,21 @@ WORKDIR/
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import write_atomically
-from loop.storage.run_directory import Checkpoint, RunDirectory
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.reader import RunReader
 
 if TYPE_CHECKING:
     from loop.storage.samples import Samples
 
 _FILE = "shards.json"
+_FILE_OF_0_1 = "shares.json"  # version 0.1 called them shares
 
 
 def shard_name(index: int, count: int) -> str:
@@ -44,62 +46,41 @@ class Layout:
 
 def read_layout(directory: Path) -> Layout | None:
     """The layout of a run in shards, None of another run. Raises UsageError for a file that is not to be understood."""
-    try:
-        record = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-        return Layout(tuple(record["shards"]), dict(record["cells"]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{directory / _FILE} cannot be read: {error}") from None
+    for name in (_FILE, _FILE_OF_0_1):
+        try:
+            record = json.loads((directory / name).read_text(encoding="utf-8"))
+            return Layout(tuple(record.get("shards") or record["shares"]), dict(record["cells"]))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{directory / name} cannot be read: {error}") from None
+    return None
 
 
-def open_run(path: str | Path) -> RunDirectory:
-    """A run's directory, whether it was run in one go or in shards."""
-    directory = RunDirectory(path)
+def open_run(path: str | Path) -> RunReader:
+    """A run's directory, to be read, whether it was run in one go or in shards."""
+    directory = RunReader(path)
     layout = read_layout(directory.path)
     return directory if layout is None else ShardedRun(path, layout)
 
 
-def create_sharded(
-    path: str | Path, config: Mapping[str, Any], devices: str, layout: Layout, columns: Sequence[str] = ()
-) -> None:
-    """Makes the directory of a whole run in shards, or returns if it holds that. All shards may do so at once.
-
-    `config` is as of a run in one go.
-
-    Raises:
-      UsageError: it holds another run, one in other shards or in one go, or something else, or it cannot be written.
-    """
-    directory = RunDirectory(path)
-    directory.create(config, devices, columns)
-    held = read_layout(directory.path)
-    if held is None:
-        if directory.log.exists() or (directory.path / "metrics.jsonl").exists():
-            raise UsageError(f"--workdir {path} holds a run that is not in shards: go on without --shard")
-        layout.write(directory.path)
-    elif len(held.shards) != len(layout.shards):
-        raise UsageError(f"--workdir {path} holds a run in {len(held.shards)} shards, not {len(layout.shards)}")
-    elif held != layout:
-        raise UsageError(f"--workdir {path} holds a run whose cells were divided by another version of this code")
-
-
-class ShardedRun(RunDirectory):
+class ShardedRun(RunReader):
     """A run in shards, to be read like any other. Every cell's files are in the directory of its shard."""
 
     def __init__(self, path: str | Path, layout: Layout):
         super().__init__(path)
         self.layout = layout
-        self.shards = [RunDirectory(_follow(self.path, name)) for name in layout.shards]
+        self.shards = [RunReader(_follow(self.path, name)) for name in layout.shards]
 
-    def home(self, cell: Cell) -> RunDirectory:
+    def directory_of(self, cell: Cell) -> RunReader:
         """The directory with a cell's files; for a cell of another run, one that has none."""
         owner = self.layout.owner.get(cell.name)
-        return RunDirectory(self.path) if owner is None else self.shards[owner]
+        return RunReader(self.path) if owner is None else self.shards[owner]
 
-    def homes(self) -> list[RunDirectory]:
+    def shard_directories(self) -> list[RunReader]:
         return self.shards
 
-    def setting(self, name: str) -> RunDirectory:
+    def setting(self, name: str) -> RunReader:
         return open_run(self.path / name) if name else self
 
     def unfinished(self) -> dict[int, str]:
@@ -125,29 +106,17 @@ class ShardedRun(RunDirectory):
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows of all shards, as they are now, in the order of a run in one go."""
-        if self.settings() != [self]:
+        if self.axes():
             return super().rows()
         order = {name: i for i, name in enumerate(self.layout.owner)}
         rows = [row for shard in self.shards for row in shard.rows()]
         return sorted(rows, key=lambda row: (row["generation"], order[_name(row)]))
 
-    def combine_metrics(self) -> None:
-        """Writes the table of all rows that are there. Whoever writes last writes all, however many do so at once."""
-        if self.settings() != [self]:
-            for setting in self.settings():
-                setting.combine_metrics()
-            super().combine_metrics()
-            return
-        written = ""
-        while written != (now := json.dumps(rows := self.rows())):  # a shard may have ended since they were read
-            self.write_rows(rows)
-            written = now
-
     def has_samples(self, generation: int) -> bool:
         return any(shard.has_samples(generation) for shard in self.shards)
 
     def read_samples(self, cell: Cell, generation: int) -> "Samples":
-        return self.home(cell).read_samples(cell, generation)
+        return self.directory_of(cell).read_samples(cell, generation)
 
     def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
         order = {name: i for i, name in enumerate(self.layout.owner)}
@@ -158,10 +127,10 @@ class ShardedRun(RunDirectory):
         return sorted({generation for shard in self.shards for generation in shard.checkpoints()})
 
     def generations(self, cell: Cell) -> list[int]:
-        return self.home(cell).generations(cell)
+        return self.directory_of(cell).generations(cell)
 
     def load(self, cell: Cell, generation: int) -> Checkpoint:
-        return self.home(cell).load(cell, generation)
+        return self.directory_of(cell).load(cell, generation)
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from logic.boolean.symbols import lengths
+from logic.ids import lengths
 from loop.examples import Examples
 
 

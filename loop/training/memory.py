@@ -46,6 +46,14 @@ class CellBytes:
         return max(training, self.gathered + self.sampler, self.gathered + self.likelihood)
 
 
+def capacity(config: Config) -> tuple[int, int]:
+    """(symbols, examples) that the largest training set of the sweep can have."""
+    last = config.loop.generations - 1
+    examples = max(config.train_size(cycle, last) for cycle in config.sweep.cycles)
+    longest = max(config.language.max_length, config.model.context_length)
+    return examples * (longest + 1), examples
+
+
 def num_params(model: ModelConfig) -> int:
     """Trained scalars: four products of width x width in attention, two of width x 4 width in the MLP, two norms."""
     D = model.width
@@ -56,8 +64,6 @@ def num_params(model: ModelConfig) -> int:
 
 def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
     """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
-    from loop.generation import capacity  # which imports the ensemble, which asks this module
-
     model, batch = config.model, -(-config.train.batch_size // data)
     params = _FLOAT32 * num_params(model)
     symbols, examples = capacity(config)
@@ -111,6 +117,12 @@ def _sampler(config: Config, data: int, scalar: int, accelerator: bool) -> int:
     model, rows = config.model, min(sampler_rows(config, accelerator), -(-config.loop.num_samples // data))
     cache = 2 * model.num_layers * rows * model.context_length * model.width * scalar
     return 2 * cache + 2 * config.loop.num_samples * model.context_length  # the loop's step has a second one
+
+
+def check_members(members: str) -> None:
+    """Raises ValueError, naming what is allowed, for a way that a device cannot take its cells."""
+    if members not in ("auto", "map", "vmap") and not (members.isdecimal() and int(members) > 0):
+        raise ValueError(f"members = {members}: allowed are auto, map, vmap, and integers from 1")
 
 
 def groups(cells: int, at_once: int) -> tuple[int, int]:

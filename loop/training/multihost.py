@@ -24,7 +24,7 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
-def first() -> bool:
+def is_writer() -> bool:
     """Whether this is the process that writes and prints."""
     return jax.process_index() == 0
 

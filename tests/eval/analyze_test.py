@@ -13,12 +13,13 @@ import pytest
 
 from eval.analyze import Analysis, analyze, compare, describe, print_tables, read_expressions
 from eval.loaded import Sampling, likelihood, load_generation, resample
+from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.boolean.symbols import encode
 from logic.errors import UsageError
+from loop.blocks import held_out_expressions, initial_training_set
 from loop.cell import Cell
-from loop.cycles import held_out_expressions, initial_training_set
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from model.transformer import forward
@@ -36,7 +37,7 @@ def finished(tmp_path_factory):
     config = resolve(given)
     directory = RunDirectory(tmp_path_factory.mktemp("analyze") / "run")
     directory.create(dataclasses.asdict(config), "test")
-    run(config, directory)
+    run(config, directory, measure_generation)
     return config, directory
 
 

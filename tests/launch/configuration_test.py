@@ -7,7 +7,8 @@ import pytest
 
 from launch.configuration import defaults, resolve, settings
 from launch.presets import demo, paper, smoke
-from loop.config import CYCLES, Config
+from loop.config import Config
+from loop.cycles import CYCLES
 
 
 @pytest.mark.parametrize("preset", [smoke, demo, paper])

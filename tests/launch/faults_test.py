@@ -16,13 +16,12 @@ import pytest
 
 from launch import faults
 from launch.faults import explain, known_faults
-from logic.boolean.grammar import Grammar
-from logic.boolean.verifier import verify
+from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Checkpoint, RunDirectory
-from loop.storage.samples import Samples
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.run_directory import RunDirectory
 
 CELL = Cell("full", 0.0, 0)
 HOOK = sys.unraisablehook
@@ -158,9 +157,8 @@ def small_disk(tmp_path):
 
 
 def write_samples(directory):
-    expressions = Grammar().sample(60_000, np.random.default_rng(0))
-    samples = Samples(expressions, verify(expressions, Grammar()), generation=0, **CELL.keys)
-    directory.write_samples(0, {CELL: samples})
+    expressions = Boolean().sample(60_000, np.random.default_rng(0))
+    directory.write_samples(0, {CELL: (expressions, Boolean().verify(expressions))})
 
 
 def save(directory):

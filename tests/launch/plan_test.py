@@ -12,7 +12,7 @@ import pytest
 from launch.plan import Machine, of_largest_shard, plan, shards_that_fit, text
 from launch.planning import devices
 from launch.planning.estimates import disk, work
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.storage.checkpoints import NEWEST
@@ -74,19 +74,19 @@ def test_on_a_cpu_each_host_measures_on_its_part_of_the_devices(num_devices, hos
 def test_sampling_by_hand():
     # To write a sample, the model reads an `<eos>` and all its symbols.
     config = Config(
-        language=Grammar(1, 1),
+        language=Boolean(1, 1),
         model=ModelConfig(1, 1, 4, 8),
         loop=LoopConfig(num_samples=100, num_examples=100),
         sweep=SweepConfig(cycles=("fresh",)),
     )
-    lengths = np.array([len(e) for e in Grammar(1, 1).sample(20_000, np.random.default_rng(1))])
+    lengths = np.array([len(e) for e in Boolean(1, 1).sample(20_000, np.random.default_rng(1))])
     w = work(config, accelerator=False)
     assert w.sample_symbols / 100 == pytest.approx((lengths + 1).mean(), rel=0.02)
     attended = np.array([sum(range(1, k + 2)) for k in lengths])
     by_hand = (lengths + 1) * (24 * 16 + 2 * 4 * 8) + attended * 4 * 4
     assert w.sample_flops / 100 == pytest.approx(by_hand.mean(), rel=0.02)
     # Five true expressions exist: ten pairs among the samples, ten in the training set.
-    assert w.pairs == 2 * (len(set(Grammar(1, 1).sample(1_000, np.random.default_rng(2)))) * 4 / 2)
+    assert w.pairs == 2 * (len(set(Boolean(1, 1).sample(1_000, np.random.default_rng(2)))) * 4 / 2)
 
 
 def test_what_stays_on_disk():

@@ -8,15 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
-from logic.boolean.verifier import verify
+from logic.boolean.language import Boolean
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Checkpoint, Damaged, RunDirectory
-from loop.storage.samples import Samples, split_name
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.checksums import Damaged
+from loop.storage.run_directory import RunDirectory
+from loop.storage.samples import split_name
 
 CELL, OTHER = Cell("full", 1 / 3, 3), Cell("full", 0.0, 3)
-EXPRESSIONS = Grammar().sample(50, np.random.default_rng(0))
+EXPRESSIONS = Boolean().sample(50, np.random.default_rng(0))
 
 
 def tree(seed: float) -> dict:
@@ -37,15 +38,15 @@ def generation(seed: float) -> Checkpoint:
     return Checkpoint({"kernel": np.full((3, 4), seed, np.float32)}, train, {"train_loss": seed}, nll)
 
 
-def samples(cell: Cell) -> Samples:
-    return Samples(EXPRESSIONS, verify(EXPRESSIONS, Grammar()), generation=0, **cell.keys)
+def samples() -> tuple:
+    return EXPRESSIONS, Boolean().verify(EXPRESSIONS)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     directory = RunDirectory(tmp_path_factory.mktemp("damage") / "run")
     directory.create({}, "test")
-    directory.write_samples(0, {cell: samples(cell) for cell in (CELL, OTHER)})
+    directory.write_samples(0, dict.fromkeys((CELL, OTHER), samples()))
     directory.save(0, {CELL: generation(1.0), OTHER: generation(2.0)})
     for step in (10, 20, 30):
         directory.save_state(1, step, {CELL: tree(step), OTHER: tree(step + 1)})

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from loop.cell import Cell
-from loop.storage.run_directory import Damaged, RunDirectory
+from loop.storage.checksums import Damaged
+from loop.storage.run_directory import RunDirectory
 
 TIMES = ("train_seconds", "sample_seconds")
 # Orbax names its data at random, and how many files it splits them into depends on time.
@@ -86,8 +87,8 @@ def _samples(directory: RunDirectory, cell: Cell, generation: int) -> dict[str, 
     samples = directory.read_samples(cell, generation)
     return {
         "expressions": samples.expressions,
-        "verdicts": dict(enumerate(samples.verdicts)),
-        "keys": {"cell": [cell.keys], "generation": [samples.generation], "seed": [samples.seed]},
+        "verdicts": dict(samples.verdicts),
+        "keys": {"cell": [samples.cell.keys], "generation": [samples.generation]},
     }
 
 

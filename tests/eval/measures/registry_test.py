@@ -195,7 +195,7 @@ def test_a_measure_is_added_in_one_place(monkeypatch, tmp_path):
     assert columns(LANGUAGE)[-1] == "false_symbols"
     row = {**Cell("full", 0.0, 0).keys, "generation": 0, **measure(full_observation())}
     directory = RunDirectory(tmp_path)
-    directory.create({}, "test", columns(LANGUAGE))
+    directory.create({}, "test", {"columns": columns(LANGUAGE)})
     directory.write_rows([row])
     directory.repair(pytest.fail)
     assert pd.read_csv(tmp_path / "metrics.csv").iloc[0].to_dict() == pytest.approx(row)

@@ -19,7 +19,6 @@ from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.run_directory import RunDirectory
-from loop.storage.samples import Samples
 from tests.eval.report.build_test import rows_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
@@ -129,7 +128,7 @@ def make_run(path, generations=4, dissected=True):
     for t in range(generations):
         expressions = encode(WRITTEN[t:] + WRITTEN[:t] + WRITTEN[:1] * (10 * t))
         verdicts = verify(expressions, grammar)
-        run.write_samples(t, {c: Samples(expressions, verdicts, c.cycle, c.fresh_ratio, c.seed, t) for c in cells})
+        run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
         if dissected:
             part = anatomy(Examples.written(expressions, t, train), verdicts._asdict(), train, Boolean(1, 3))
             part["top"][-1]["expression"] = HOSTILE

@@ -44,12 +44,10 @@ def make_run(path, cycles=("full",), ratios=(0.0, 0.5), seeds=2, generations=4, 
     run.create({"loop": {"generations": planned or generations}, "note": MARKUP}, "2 x <cpu>")
     run.write_rows([*rows_of(cells, generations), *extra])
     if samples:
-        from loop.storage.samples import Samples
-
         expressions = encode(WRITTEN) * 4  # only the first ten are shown
         verdicts = verify(expressions, GRAMMAR)
         for t in range(generations):
-            run.write_samples(t, {c: Samples(expressions, verdicts, c.cycle, c.fresh_ratio, c.seed, t) for c in cells})
+            run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
     return run
 
 

@@ -14,7 +14,6 @@ from logic.boolean.symbols import OPEN
 from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
-from loop.storage.samples import Samples
 from tests.columns import COLUMNS
 from tests.eval.report.build_test import rows_of
 
@@ -29,7 +28,7 @@ def make_run(path, generations=3, samples=100, language=True):
     for t in range(generations):
         expressions = GRAMMAR.sample(samples, np.random.default_rng(t)) if samples else []
         verdicts = verify(expressions, GRAMMAR)
-        run.write_samples(t, {c: Samples(expressions, verdicts, c.cycle, c.fresh_ratio, c.seed, t) for c in CELLS})
+        run.write_samples(t, dict.fromkeys(CELLS, (expressions, verdicts._asdict())))
     return run
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logic.boolean.symbols import EOS, UNKNOWN, VOCAB_SIZE, WORDS, decode, encode, lengths, pad, unpad
+from logic.boolean.symbols import EOS, UNKNOWN, VOCAB_SIZE, WORDS, decode, encode
+from logic.ids import lengths, pad, unpad
 
 symbol_strings = st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=40).map(bytes)
 batches = st.lists(symbol_strings, max_size=8)

@@ -13,13 +13,12 @@ import sys
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
-from logic.boolean.verifier import verify
+from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.storage.run_directory import Checkpoint, RunDirectory
-from loop.storage.samples import Samples
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.run_directory import RunDirectory
 from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
@@ -68,7 +67,7 @@ def kills(path, prepare, act):
         REAPER.root = ""
         after = RunDirectory(directory.path.rename(path / f"{n}_after"))
         REAPER.root = str(directory.path)
-        for writer in (directory._generations.writer, directory._states.writer):
+        for writer in (directory._checkpoints.writer, directory._states.writer):
             writer._background.shutdown()
         REAPER.root = ""
         yield after
@@ -91,8 +90,8 @@ def left_overs(directory):
 
 
 def samples(t):
-    expressions = Grammar().sample(20, np.random.default_rng(t))
-    return {c: Samples(expressions, verify(expressions, Grammar()), generation=t, **c.keys) for c in CELLS}
+    expressions = Boolean().sample(20, np.random.default_rng(t))
+    return dict.fromkeys(CELLS, (expressions, Boolean().verify(expressions)))
 
 
 def stored(t):
@@ -180,7 +179,7 @@ def test_rows(tmp_path):
 def test_prune(tmp_path):
     def prepare(directory):
         for t in range(5):
-            sealed = directory._generations.sealed(t)
+            sealed = directory._checkpoints.sealed(t)
             (sealed.path / "cell").mkdir(parents=True)
             (sealed.path / "cell" / "file").write_text(str(t))
             sealed.seal()
@@ -190,7 +189,7 @@ def test_prune(tmp_path):
         assert not left_overs(directory)
         assert {0, 3, 4} <= set(directory.checkpoints())
         for t in directory.checkpoints():
-            directory._generations.sealed(t).check()
+            directory._checkpoints.sealed(t).check()
         directory.prune("every:4")
         assert directory.checkpoints() == [0, 3, 4]
         assert sorted(p.name for p in (directory.path / "checkpoints").iterdir()) == ["0", "3", "4"]

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from etils import epath
 
-from logic.boolean.grammar import Grammar
-from logic.boolean.verifier import verify
+from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples, concatenate
 from loop.storage.atomic_files import is_local
-from loop.storage.run_directory import Checkpoint, Damaged, RunDirectory, differing_fields
-from loop.storage.samples import Samples
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.checksums import Damaged
+from loop.storage.combine import combine_metrics
+from loop.storage.environment import differing_fields
+from loop.storage.run_directory import RunDirectory
 from tests.columns import COLUMNS
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
@@ -118,17 +120,18 @@ def test_anatomies_come_back(directory):
     assert directory.read_anatomy(4) == cells
 
 
-def test_axes_are_parts(tmp_path):
+def test_axes_are_settings(tmp_path):
     whole = RunDirectory(tmp_path / "run")
     config = {"model": {"width": 8}, "sweep": {"axes": (("model.width", (8, 16)), ("sample.temperature", (0.5,)))}}
     whole.create(config, "1 x test")
     names = ["model.width=8,sample.temperature=0.5", "model.width=16,sample.temperature=0.5"]
     assert [part.path.name for part in whole.settings()] == names
-    for part, width in zip(whole.settings(), (8, 16), strict=True):
+    for name, width in zip(names, (8, 16), strict=True):
+        part = whole.setting(name)
         part.create({"model": {"width": width}, "sample": {"temperature": 0.5}, "sweep": {"axes": ()}}, "1 x test")
         assert part.settings() == [part]
         part.write_rows([{**dict.fromkeys(COLUMNS, 1.0), **CELL.keys, "generation": 0}])
-    whole.combine_metrics()
+    combine_metrics(whole)
     header = (whole.path / "metrics.csv").read_text().splitlines()[0].split(",")
     assert header == [*COLUMNS[:4], "model.width", "sample.temperature", *COLUMNS[4:]]
     assert [row["model.width"] for row in whole.rows()] == [8, 16]
@@ -137,7 +140,7 @@ def test_axes_are_parts(tmp_path):
 
 def test_stored_means_samples_and_checkpoint(directory):
     expressions = [b"\x06"]
-    samples = Samples(expressions, verify(expressions, Grammar()), generation=3, **CELL.keys)
+    samples = expressions, Boolean().verify(expressions)
     assert not directory.stored(3)
     directory.write_samples(3, {CELL: samples})
     assert directory.has_samples(3) and not directory.stored(3)
@@ -156,7 +159,7 @@ def test_stored_means_samples_and_checkpoint(directory):
 )
 def test_pruning_keeps_what_it_says_and_all_samples(directory, keep, left):
     for t in range(7):
-        for sealed in (directory._generations.sealed(t), directory._samples(t)):
+        for sealed in (directory._checkpoints.sealed(t), directory._samples(t)):
             sealed.path.mkdir(parents=True)
             (sealed.path / "file").write_text(str(t))
             sealed.seal()
@@ -200,14 +203,13 @@ def test_a_generations_states_stay_while_the_next_one_saves(directory):
 
 def test_where_there_is_no_file_system(tmp_path, monkeypatch):
     """TFDS writes and reads files; to an object store they are copied. epath's own path class stands in for one."""
-    monkeypatch.setattr("loop.storage.run_directory.locate", epath.Path)
+    monkeypatch.setattr("loop.storage.reader.locate", epath.Path)
     store = RunDirectory(tmp_path / "store")
     assert not is_local(store.path)
     with store.lock():
         store.create({}, "test")
         for expressions in ([b"\x06"], [b"\x01\x05\x07\x02", b"\x06"]):
-            verdicts = verify(expressions, Grammar())
-            store.write_samples(0, {CELL: Samples(expressions, verdicts, generation=0, **CELL.keys)})
+            store.write_samples(0, {CELL: (expressions, Boolean().verify(expressions))})
             assert store.read_samples(CELL, 0).expressions == expressions
     (store.samples_path(0) / "dataset_info.json").write_text("{}")
     with pytest.raises(Damaged):

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import unpad
-from logic.boolean.verifier import Verdicts, verify
+from logic.boolean.language import Boolean
+from logic.ids import unpad
+from loop.cell import Cell
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record")
@@ -15,24 +15,25 @@ from loop.storage.samples import BLOCK, Samples, read_samples, split_name, write
 
 
 def samples(expressions: list[bytes], **changes: Any) -> Samples:
-    fields: dict[str, Any] = {"cycle": "full", "fresh_ratio": 0.1, "seed": 3, "generation": 7}
-    return Samples(expressions, verify(expressions, Grammar()), **(fields | changes))
+    keys: dict[str, Any] = {"cycle": "full", "fresh_ratio": 0.1, "seed": 3} | changes
+    return Samples(expressions, Boolean().verify(expressions), Cell(**keys), 7)
 
 
 def assert_same(a: Samples, b: Samples) -> None:
     assert a.expressions == b.expressions
-    for x, y in zip(a.verdicts, b.verdicts, strict=True):
-        assert x.dtype == y.dtype == bool
-        np.testing.assert_array_equal(x, y)
-    assert (a.cycle, a.fresh_ratio, a.seed, a.generation) == (b.cycle, b.fresh_ratio, b.seed, b.generation)
+    assert list(a.verdicts) == list(b.verdicts)
+    for name, verdict in a.verdicts.items():
+        assert verdict.dtype == b.verdicts[name].dtype == bool
+        np.testing.assert_array_equal(verdict, b.verdicts[name])
+    assert (a.cell, a.generation) == (b.cell, b.generation)
 
 
 @pytest.fixture
 def cells() -> dict[str, Samples]:
     rng = np.random.default_rng(0)
     return {
-        "full_fresh0.25_seed0": samples(Grammar().sample(2 * BLOCK + 5, rng), fresh_ratio=0.25, seed=0),
-        "expanding_fresh1e-05_seed-1": samples(Grammar(0, 3).sample(BLOCK, rng)[::-1], seed=-1, fresh_ratio=1e-5),
+        "full_fresh0.25_seed0": samples(Boolean().sample(2 * BLOCK + 5, rng), fresh_ratio=0.25, seed=0),
+        "expanding_fresh1e-05_seed-1": samples(Boolean(0, 3).sample(BLOCK, rng)[::-1], seed=-1, fresh_ratio=1e-5),
         "all_empty": samples([b""] * (BLOCK + 1), cycle="incremental"),
         "no_samples": samples([]),
         "one_symbol": samples([b"\x06"], seed=2**40),
@@ -62,8 +63,8 @@ def test_anyone_can_read_samples(tmp_path, cells):
         assert block["symbols"].dtype == np.uint8 and block["symbols"].shape[0] == n
         assert unpad(block["symbols"]) == cell.expressions[start : start + n]
         assert block["index"].tolist() == list(range(start, start + n))
-        for name in Verdicts._fields:
-            np.testing.assert_array_equal(block[name], getattr(cell.verdicts, name)[start : start + n])
+        for name, verdict in cell.verdicts.items():
+            np.testing.assert_array_equal(block[name], verdict[start : start + n])
         assert (block["cycle"], block["fresh_ratio"], block["seed"], block["generation"]) == (b"full", 0.25, 0, 7)
         start += n
     assert start == len(cell.expressions)
@@ -105,6 +106,6 @@ def test_what_cannot_be_written_or_read_is_refused(tmp_path):
     with pytest.raises(ValueError, match="allowed are letters"):
         write_samples(tmp_path / "x", {"a/b": one})
     with pytest.raises(ValueError, match="must be equal"):
-        Samples([b"\x06", b""], one.verdicts, "full", 0.0, 0, 0)
+        Samples([b"\x06", b""], one.verdicts, one.cell, 0)
     with pytest.raises(FileNotFoundError, match="no data set"):
         read_samples(tmp_path / "x", "a")

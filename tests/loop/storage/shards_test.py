@@ -12,14 +12,15 @@ import hypothesis.strategies as st
 import pytest
 
 from eval.loaded import cells, load_generation
+from eval.measures.generation import measure_generation
 from eval.report.build import build_report, read_run
 from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
 from launch.configuration import resolve
 from launch.presets.smoke import get_config
 from logic.errors import UsageError
-from loop.cell import Cell
+from loop.cell import Cell, split
 from loop.run import run
-from loop.shards import split
+from loop.storage.combine import combine_metrics
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import ShardedRun, open_run
 from loop.watch import Control
@@ -93,18 +94,18 @@ def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("shards")
     whole, shared = RunDirectory(home / "local" / "run"), RunDirectory(home / "shared" / "run")
     whole.create(dataclasses.asdict(config), "1 x test")
-    run(config, whole, Control(members="map"))
+    run(config, whole, measure_generation, Control(members="map"))
     for i in (1, 0):
         directory = enter(shared, config, {"": config}, (i, 2), "1 x test")
         directory.create(dataclasses.asdict(of_shard(config, (i, 2))), "1 x test")
-        run(of_shard(config, (i, 2)), directory, Control(members="map"))
+        run(of_shard(config, (i, 2)), directory, measure_generation, Control(members="map"))
     return whole, open_run(shared.path)
 
 
 def test_all_rows_are_those_of_a_run_in_one_go(runs):
     local, shared = runs
     assert timeless(shared.rows()) == timeless(local.rows())
-    shared.combine_metrics()
+    combine_metrics(shared)
     assert RunDirectory(shared.path).rows() == shared.rows()
     tables = []
     for directory in runs:
@@ -112,7 +113,7 @@ def test_all_rows_are_those_of_a_run_in_one_go(runs):
             tables.append(timeless(csv.DictReader(f)))
     assert tables[0] == tables[1]
     assert len(tables[0]) == 12
-    assert unfinished(shared) == {}
+    assert unfinished(RunDirectory(shared.path)) == {}
 
 
 def test_the_report_is_that_of_a_run_in_one_go(runs):
@@ -169,7 +170,7 @@ def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
     first, second = config.cells()[:1], config.cells()[1:3]
     expected = [(cell, 0) for cell in first + second] + [(cell, 1) for cell in first]
     assert [(Cell.of(r), r["generation"]) for r in shared.rows()] == expected
-    assert unfinished(shared) == {1: "1 of 2 generations", 2: "0 of 2 generations"}
+    assert unfinished(RunDirectory(shared.path)) == {1: "1 of 2 generations", 2: "0 of 2 generations"}
     state = read_run(shared).state
     assert state == ("not finished: of 3 shards, these are missing: 1 (1 of 2 generations), 2 (0 of 2 generations)")
     assert state in build_report([shared]).read_text()
@@ -179,9 +180,10 @@ def test_a_share_whose_cells_have_all_ended_is_finished(three):
     config, shared = three
     for i in (1, 2):
         ended = [{**c.keys, "generation": 1, "status": "loss not finite"} for c in of_shard(config, (i, 3)).cells()]
-        shared.shards[i].path.mkdir(exist_ok=True)
-        shared.shards[i].write_rows(shared.shards[i].rows() + ended)
-    assert unfinished(shared) == {}
+        shard = RunDirectory(shared.shards[i].path)
+        shard.create(dataclasses.asdict(of_shard(config, (i, 3))), "1 x test")
+        shard.write_rows(shard.rows() + ended)
+    assert unfinished(RunDirectory(shared.path)) == {}
     assert [r["generation"] for r in shared.rows()] == [0] * 3 + [1] * 5
 
 
@@ -235,9 +237,9 @@ def test_the_settings_of_axes_have_shares_too(tmp_path):
                 cells_here = of_shard(part, (i, 2)).cells()
                 directory.write_rows([row(c, t, steps=part.model.width) for t in range(2) for c in cells_here])
     shared = open_run(whole.path)
-    assert unfinished(shared) == {1: "0 of 2 generations"}
+    assert unfinished(RunDirectory(shared.path)) == {1: "0 of 2 generations"}
     assert all(isinstance(part, ShardedRun) for part in shared.settings())
-    shared.combine_metrics()
+    combine_metrics(shared)
     keys = [(r["model.width"], r["generation"], r["fresh_ratio"]) for r in open_run(whole.path).rows()]
     assert keys == [(16, 0, 0.0), (16, 0, 0.5), (16, 1, 0.0), (16, 1, 0.5), (32, 0, 0.0), (32, 1, 0.0)]
     assert (whole.path / "model.width=16" / "metrics.csv").read_text().count("\n") == 5
@@ -258,9 +260,10 @@ for n in range(8):
 
 COMBINE = """
 import sys
+from loop.storage.combine import combine_metrics
 from loop.storage.shards import open_run
 for _ in range(40):
-    open_run(sys.argv[1]).combine_metrics()
+    combine_metrics(open_run(sys.argv[1]))
 """
 
 
@@ -278,7 +281,7 @@ def at_once(program, *arguments):
 def test_all_shares_may_begin_at_the_same_moment(tmp_path):
     assert at_once(ENTER, *[(tmp_path, i) for i in range(4)]) == [""] * 4
     for n in range(8):
-        assert len(open_run(tmp_path / str(n)).homes()) == 4
+        assert len(open_run(tmp_path / str(n)).shard_directories()) == 4
         assert sorted(path.name for path in (tmp_path / str(n)).iterdir()) == ["config.json", "shards.json"]
         assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["shard"] is None
 

@@ -2,13 +2,13 @@ import jax
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from loop.examples import Examples
 from loop.training.data import lay_out, windows
 
 
 def examples(n: int) -> Examples:
-    return Examples.drawn(Grammar(1, 3).sample(n, np.random.default_rng(0)), 0)
+    return Examples.drawn(Boolean(1, 3).sample(n, np.random.default_rng(0)), 0)
 
 
 def test_stream_holds_every_example_once_split_in_two():

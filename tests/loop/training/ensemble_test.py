@@ -4,20 +4,19 @@ import jax
 import numpy as np
 import pytest
 
+from loop.blocks import initial_training_set
 from loop.config import Config, LoopConfig, SweepConfig
-from loop.cycles import initial_training_set
-from loop.generation import capacity
 from loop.streams import Purpose, generator
 from loop.training.data import lay_out
 from loop.training.ensemble import Ensemble, members_at_once
-from loop.training.memory import FILLED, bytes_on_device, bytes_per_cell
+from loop.training.memory import FILLED, bytes_on_device, bytes_per_cell, capacity
 from model.config import SampleConfig
 from tests.loop.training.train_test import CONFIG as TRAIN
-from tests.loop.training.train_test import MODEL, Grammar
+from tests.loop.training.train_test import MODEL, Boolean
 
 SEEDS = (5, 6, 7)
 CONFIG = Config(
-    language=Grammar(1, 2),
+    language=Boolean(1, 2),
     model=MODEL,
     train=dataclasses.replace(TRAIN, eval_interval=10),
     sample=SampleConfig(batch_size=16),
@@ -98,7 +97,7 @@ def test_rows_are_distinct_and_spread_over_devices(n):
     ensemble = Ensemble(CONFIG, range(n))
     assert len(set(ensemble.rows.tolist())) == n
     assert ensemble.get(ensemble.seeds).tolist() == list(range(n))
-    per_slot = ensemble.num_rows // ensemble.mesh.shape["run"]
+    per_slot = ensemble.layout.num_rows // ensemble.layout.mesh.shape["run"]
     busy = np.bincount(ensemble.rows // per_slot)
     assert busy.max() - busy.min() <= 1
 

@@ -6,15 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
-from loop.generation import capacity
 from loop.training.data import TrainData
 from loop.training.ensemble import Ensemble
 from loop.training.memory import (
     FILLED,
     bytes_on_device,
     bytes_per_cell,
+    capacity,
     groups,
     members_that_fit,
     num_params,
@@ -28,7 +28,7 @@ from model.transformer import count_params, init_params
 
 def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> Config:
     return Config(
-        language=Grammar(1, 2),
+        language=Boolean(1, 2),
         model=ModelConfig(layers, 2, width, context, dropout, **model),
         train=TrainConfig(batch_size=16),
         loop=LoopConfig(generations=1, num_examples=64, num_samples=samples, num_held_out=16),
@@ -39,7 +39,7 @@ def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> 
 def structs(ensemble, tree):
     """Shapes with the layout that the run gives them."""
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(ensemble.mesh, x.shape)), tree
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(ensemble.layout.mesh, x.shape)), tree
     )
 
 
@@ -52,7 +52,7 @@ def in_use(lowered) -> int:
 
 def state_of(ensemble, n):
     active = ensemble.put(np.ones(n, bool))
-    return structs(ensemble, jax.eval_shape(ensemble._start, ensemble.seeds, ensemble._generation(0), active))
+    return structs(ensemble, jax.eval_shape(ensemble._programs.start, ensemble.seeds, ensemble._generation(0), active))
 
 
 def train_bytes(c, n, members, mesh) -> int:
@@ -60,7 +60,7 @@ def train_bytes(c, n, members, mesh) -> int:
     symbols, examples = capacity(c)
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.array(0, np.int32)] * 4)
     arguments = (ensemble.put_data([blank] * n), ensemble.seeds, ensemble._generation(0))
-    return in_use(ensemble._chunk.lower(state_of(ensemble, n), *arguments))
+    return in_use(ensemble._programs.chunk.lower(state_of(ensemble, n), *arguments))
 
 
 # Cells, how a device takes them, the mesh; two virtual devices.
@@ -86,7 +86,7 @@ def test_sampling_is_within_a_third_of_what_xla_takes():
     ensemble = Ensemble(c, range(3), "vmap", (1, 1))
     params = state_of(ensemble, 3).best_params
     arguments = (ensemble.seeds, ensemble._generation(0), ensemble.put(np.ones(3, bool)))
-    actual = in_use(ensemble._sample.lower(params, *arguments))
+    actual = in_use(ensemble._programs.sample.lower(params, *arguments))
     cell = bytes_per_cell(c, accelerator=False)
     assert 3 / 4 < 3 * (cell.best + cell.sampler) / actual < 4 / 3
 

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from loop.cycles import initial_training_set
-from loop.generation import capacity
+from loop.blocks import initial_training_set
 from loop.streams import Purpose, generator
 from loop.training.data import lay_out
 from loop.training.ensemble import Ensemble
+from loop.training.memory import capacity
 from loop.training.mesh import choose_mesh, parse_mesh
 from tests.loop.training.ensemble_test import CONFIG
 
@@ -55,7 +55,7 @@ def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
         [lay_out(initial_training_set(SWEEP, s), generator(s, 0, Purpose.SHUFFLE), 0.1, capacity(SWEEP)) for s in seeds]
     )
     state = ensemble.start(0, np.ones(num_cells, bool))
-    program = ensemble._chunk.lower(state, data, ensemble.seeds, ensemble._generation(0)).compile().as_text()
+    program = ensemble._programs.chunk.lower(state, data, ensemble.seeds, ensemble._generation(0)).compile().as_text()
     kernel = state.params["block_0"]["mlp_in"]["kernel"]
     share = kernel.addressable_shards[0].data.size / kernel.size * mesh[0]
     for _ in range(2):

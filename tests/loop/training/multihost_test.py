@@ -15,7 +15,8 @@ from launch.cluster.distributed import several_started
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.outcome import Outcome, _pack, _unpack
-from loop.storage.run_directory import Checkpoint, RunDirectory
+from loop.storage.checkpoints import Checkpoint
+from loop.storage.run_directory import RunDirectory
 
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
@@ -207,10 +208,12 @@ def test_outcomes_survive_the_way_between_processes():
         cells[0]: Outcome(
             Checkpoint({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
             Examples.written([b"", b"\x06"], 3, train),
+            {"syntactic": np.array([False, True])},
         ),
         cells[1]: Outcome(
             Checkpoint({}, train, {"train_loss": float("nan")}, np.zeros(0, np.float32)),
             Examples.drawn([], 3),
+            {},
             "loss not finite at step 7",
         ),
     }
@@ -219,11 +222,8 @@ def test_outcomes_survive_the_way_between_processes():
         assert came[cell].status == sent[cell].status and came[cell].trained.params == {"p": 1}
         assert repr(came[cell].trained.counters) == repr(sent[cell].trained.counters)
         np.testing.assert_array_equal(came[cell].trained.held_out_nll, sent[cell].trained.held_out_nll)
-        for ours, theirs in (
-            (came[cell].samples, sent[cell].samples),
-            (came[cell].trained.training_set, sent[cell].trained.training_set),
-        ):
-            assert ours.expressions == theirs.expressions
-            for name in ("source", "generation", "index", "root"):
-                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-    assert _unpack(_pack({}), {}) == {}
+        assert came[cell].verdicts.keys() == sent[cell].verdicts.keys()
+        for name, verdict in sent[cell].verdicts.items():
+            np.testing.assert_array_equal(came[cell].verdicts[name], verdict)
+        assert came[cell].samples == sent[cell].samples
+        assert came[cell].trained.training_set == sent[cell].trained.training_set

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from loop.config import TrainConfig
 from loop.examples import Examples
 from loop.streams import Purpose, key
@@ -30,7 +30,7 @@ SEED, GENERATION = jnp.uint32(3), jnp.int32(1)
 
 @pytest.fixture(scope="module")
 def data():
-    examples = Examples.drawn(Grammar(1, 2).sample(100, np.random.default_rng(0)), 0)
+    examples = Examples.drawn(Boolean(1, 2).sample(100, np.random.default_rng(0)), 0)
     return jax.tree.map(jnp.asarray, lay_out(examples, np.random.default_rng(1), 0.2, (2_000, 100)))
 
 

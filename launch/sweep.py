@@ -1,0 +1,167 @@
+"""A sweep from its configuration to its report: the devices, the directories, one run per setting, the page."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+
+from eval.measures.generation import measure_generation
+from eval.report.build import build_report
+from eval.report.terminal import print_findings
+from launch.cluster.shards import enter, of_shard, refuse_sharded, unfinished
+from launch.cores import available_cores
+from launch.facts import facts
+from launch.faults import STOPPED, known_faults
+from launch.progress import Reporter, Silent
+from launch.signals import StopRequests
+from logic.errors import UsageError, printable, usage_errors
+from loop.cell import Cell
+from loop.config import Config
+from loop.run import run
+from loop.storage.checkpoints import check_keep
+from loop.storage.combine import combine_metrics
+from loop.storage.run_directory import RunDirectory
+from loop.storage.shards import open_run
+from loop.training import multihost
+from loop.training.ensemble import members_at_once
+from loop.training.mesh import parse_mesh
+from loop.watch import Control, Stopped
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says besides the configuration; none of it changes a result."""
+
+    workdir: str
+    members: str
+    mesh: str
+    cpu_devices: int
+    compilation_cache: str
+    save_minutes: float
+    keep: str
+    deterministic: bool
+    shard: tuple[int, int] | None
+
+
+def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) -> None:
+    """Runs every setting to its end, and reports. Ends the program with a status of launch/faults.py if it stops."""
+    devices = _prepare_devices(options)
+    _check(settings, options)
+    whole = directory = RunDirectory(options.workdir)
+    writes = multihost.is_writer()
+    if options.shard:
+        if not multihost.alone():
+            i, n = options.shard
+            raise UsageError(f"--shard = {i}/{n}: a shard is run by one process, with --distributed=off")
+        with known_faults(whole.path):
+            directory = enter(whole, config, settings, options.shard, devices)
+        config = of_shard(config, options.shard)
+        settings = {name: of_shard(setting, options.shard) for name, setting in settings.items()}
+    elif writes:
+        refuse_sharded(whole)
+    with (
+        known_faults(directory.path),
+        directory.lock() if writes else contextlib.nullcontext(),
+        Reporter(directory.log) if writes else Silent() as reporter,
+        contextlib.ExitStack() as locks,
+    ):
+        if writes:
+            _begin(directory, config, devices, reporter)
+        reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {devices}")
+        control = _control(options, reporter)
+        for i, (name, setting) in enumerate(settings.items(), 1):
+            if name:
+                reporter.say(f"setting {i} of {len(settings)}: {name}")
+                if writes:
+                    locks.enter_context(directory.setting(name).lock(reporter.say))
+                    _begin(directory.setting(name), setting, devices, reporter)
+            _run_setting(directory.setting(name), setting, devices, control, reporter, bool(options.shard))
+        if not writes:
+            return
+        if missing := unfinished(whole):
+            others = ", ".join(f"{i} ({how})" for i, how in missing.items())
+            reporter.say(f"this shard is finished, others are not: {others}; the last one makes the report")
+            return
+        page = _report(whole, bool(options.shard or config.sweep.axes))
+    for name in settings:
+        if name:
+            print(f"\n{name}")
+        print_findings(open_run(whole.path).setting(name))
+    print(f"\nreport: {page}")
+
+
+def _prepare_devices(options: Options) -> str:
+    """Tells JAX how it is to run, before it sees a device; returns what config.json says of the devices."""
+    jax.config.update("jax_num_cpu_devices", options.cpu_devices or available_cores())
+    if options.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", str(Path(options.compilation_cache).expanduser()))
+    devices = jax.devices()
+    given = {"mesh": options.mesh, "members": options.members}
+    flags = [f"--{name}={value}" for name, value in given.items() if value != "auto"]
+    flags += ["--deterministic"] * options.deterministic
+    return ", ".join([f"{len(devices)} x {devices[0].device_kind}", *flags])
+
+
+def _check(settings: Mapping[str, Config], options: Options) -> None:
+    """Refuses, before any work, flags that one of the settings cannot be run with."""
+    with usage_errors():
+        check_keep(options.keep)
+        for config in settings.values():
+            cells = len(config.cells())
+            parse_mesh(options.mesh, cells, len(jax.devices()), config.train.batch_size)
+            members_at_once(options.members, config, cells)
+
+
+def _begin(directory: RunDirectory, config: Config, devices: str, reporter: Reporter) -> None:
+    directory.create(dataclasses.asdict(config), devices, facts(config))
+    directory.repair(reporter.say)
+
+
+def _control(options: Options, reporter: Reporter) -> Control:
+    return Control(
+        members=options.members,
+        mesh=options.mesh,
+        tell=reporter.tell,
+        warn=reporter.say,
+        stop=StopRequests(reporter.say),
+        save_seconds=60 * options.save_minutes,
+        keep=options.keep,
+    )
+
+
+def _run_setting(
+    directory: RunDirectory, config: Config, devices: str, control: Control, reporter: Reporter, is_shard: bool
+) -> None:
+    """Runs one setting to its end, from wherever it is."""
+    multihost.barrier("repaired")
+    if not (directory.path / "config.json").exists():
+        raise UsageError(f"--workdir {directory.path} is not where all processes see it")
+    done = 1 + max((row["generation"] for row in directory.rows()), default=-1)
+    if done:
+        reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
+        if changes := directory.changes(devices):
+            reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
+    try:
+        run(config, directory, measure_generation, control)
+    except Stopped:
+        reporter.say("stopped; everything is saved: give the same command again to go on")
+        sys.exit(STOPPED)
+    rows = directory.rows()
+    for row in rows:
+        if "status" in row:
+            ended = f"{Cell.of(row).name} ended in generation {row['generation']}"
+            reporter.say(f"{ended}: {printable(row['status'])}")
+    nothing = not is_shard and all("status" in row for row in rows)
+    if multihost.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
+        reporter.say("no cell finished a generation: there is nothing to report")
+        sys.exit(1)
+
+
+def _report(whole: RunDirectory, combined: bool) -> Path:
+    run = open_run(whole.path)
+    if combined:
+        combine_metrics(run)
+    return build_report([run])

@@ -1,0 +1,185 @@
+"""The programs that run on the devices: start, train a chunk, sample, judge; each of all runs, compiled once.
+
+Modules of the model and of training see one run. Here a function of one run becomes a function of all, in three steps:
+
+    at_a_time    one run -> as many at once as a device takes side by side (`at_once`)
+    over_groups  -> all runs of a device, group after group; `in_place` where the result replaces the first argument
+    over_runs    -> all devices, each with its own runs
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
+
+from loop.blocks import held_out_expressions
+from loop.config import Config
+from loop.streams import Purpose, key
+from loop.training import multihost, train
+from loop.training.data import TrainData
+from loop.training.mesh import state_sharding
+from model.likelihood import expression_nll, lay_out_expressions
+from model.sampling import sampler
+
+RUN, WHOLE = PartitionSpec("run"), PartitionSpec()
+_BOTH = {"run", "data"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How runs lie over devices."""
+
+    mesh: Mesh  # of two axes, `run` and `data`
+    per_slot: int  # rows of every place along `run`, padding included
+    at_once: int  # of them, side by side
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of every array, padding included."""
+        return self.mesh.shape["run"] * self.per_slot
+
+    @property
+    def data(self) -> int:
+        """Devices that share a run."""
+        return self.mesh.shape["data"]
+
+
+class Programs(NamedTuple):
+    """Compiled functions of arrays whose first axis is the run."""
+
+    shapes: train.TrainState  # of the state, all rows
+    start: Wrapped  # seeds, generations, active -> state
+    chunk: Wrapped  # state (consumed), data, seeds, generations -> state
+    facts: Wrapped  # state -> (active, step, loss, finite)
+    sample: Wrapped  # params, seeds, generations, active -> ids
+    nll: Wrapped  # params -> -log M(e) of the held-out expressions
+    over_run: Wrapped  # array -> the same, not split along `data`
+
+
+def at_a_time(one_run: Callable, at_once: int) -> Callable:
+    """A function of one run, of `at_once` runs side by side."""
+    if at_once > 1:
+        return jax.vmap(one_run, axis_name="member")
+    # Not a vmap over one: `cond` would work through both of its branches.
+    return lambda *args: jax.tree.map(lambda x: x[None], one_run(*jax.tree.map(lambda x: x[0], args)))
+
+
+def over_groups(one_run: Callable, layout: Layout) -> Callable:
+    """A function of one run, of all runs of a device."""
+    several = at_a_time(one_run, layout.at_once)
+
+    def on_device(*args: Any) -> Any:
+        groups = jax.tree.map(lambda x: x.reshape(-1, layout.at_once, *x.shape[1:]), args)
+        results = jax.lax.map(lambda a: several(*a), groups)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+
+    return on_device
+
+
+def in_place(one_run: Callable, layout: Layout) -> Callable:
+    """Likewise, where the result takes the place of the first argument: it is never held twice."""
+    at_once, several = layout.at_once, at_a_time(one_run, layout.at_once)
+
+    def on_device(state: Any, *args: Any) -> Any:
+        def work(i: jax.Array, state: Any) -> Any:
+            mine = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i * at_once, at_once), (state, *args))
+            return jax.tree.map(
+                lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * at_once, 0), state, several(*mine)
+            )
+
+        return jax.lax.fori_loop(0, layout.per_slot // at_once, work, state)
+
+    return on_device
+
+
+def over_runs(on_device: Callable, layout: Layout, axes: set[str], out: PartitionSpec = RUN) -> Callable:
+    """Spreads a function of a device's runs over the mesh; of `axes`, it sees its own part only."""
+    return jax.shard_map(on_device, mesh=layout.mesh, in_specs=RUN, out_specs=out, axis_names=axes, check_vma=False)
+
+
+def _start(config: Config) -> Callable:
+    def start(seed: jax.Array, generation: jax.Array, active: jax.Array) -> train.TrainState:
+        return train.init_state(config.model, config.train, seed, generation).replace(finite=active)
+
+    return start
+
+
+def _chunk(config: Config, place: train.Placement) -> Callable:
+    def chunk(state: train.TrainState, data: TrainData, seed: jax.Array, generation: jax.Array) -> train.TrainState:
+        return jax.lax.cond(
+            train.is_active(config.train, state),
+            lambda s: train.train_chunk(config.model, config.train, s, data, seed, generation, place),
+            lambda s: s,
+            state,
+        )
+
+    return chunk
+
+
+def _sample(config: Config, layout: Layout) -> Callable:
+    """Samples are independent of each other: the devices that share a run write a part each."""
+    part = -(-config.loop.num_samples // layout.data)
+    sample_part = sampler(config.model, config.sample, part, "member" if layout.at_once > 1 else None)
+
+    def sample(params: dict, seed: jax.Array, generation: jax.Array, active: jax.Array) -> jax.Array:
+        stream = key(seed, generation, Purpose.SAMPLE)
+        return jax.lax.cond(
+            active,
+            lambda: sample_part(params, stream, jax.lax.axis_index("data") * part),
+            lambda: jnp.zeros((part, config.model.context_length), jnp.uint8),
+        )
+
+    return sample
+
+
+def _nll(config: Config, layout: Layout) -> Callable:
+    """Held-out expressions are independent of each other as well."""
+    judged = -(-config.loop.num_held_out // layout.data)
+    expressions = held_out_expressions(config)
+    expressions += expressions[:1] * (judged * layout.data - len(expressions))
+    held_out = lay_out_expressions(expressions, config.model.context_length)
+
+    def nll(params: dict) -> jax.Array:
+        begin = jax.lax.axis_index("data") * judged
+        mine = [jax.lax.dynamic_slice_in_dim(jnp.asarray(x), begin, judged) for x in held_out]
+        return expression_nll(config.model, params, *mine)
+
+    return nll
+
+
+def _placement(layout: Layout) -> train.Placement:
+    """Where the arrays of a step lie if devices share a run."""
+    if layout.data == 1:
+        return train.ALONE
+    return train.Placement(
+        batch=lambda batch: jax.lax.with_sharding_constraint(batch, PartitionSpec("data")),
+        params=lambda params: jax.lax.with_sharding_constraint(params, WHOLE),
+    )
+
+
+def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Programs:
+    """The programs of a sweep; `arguments` are like those of `start`, for the shapes of the state."""
+    mesh = layout.mesh
+    start = over_runs(over_groups(_start(config), layout), layout, {"run"})
+    shapes = jax.eval_shape(start, *arguments)
+    shardings = jax.tree.map(lambda x: state_sharding(mesh, x.shape), shapes)
+    chunk = over_runs(in_place(_chunk(config, _placement(layout)), layout), layout, {"run"})
+    by_part = PartitionSpec("run", "data")
+
+    def facts(state: train.TrainState) -> tuple[jax.Array, ...]:
+        active = jax.vmap(lambda s: train.is_active(config.train, s))(state)
+        return active, state.step, state.loss, state.finite
+
+    return Programs(
+        shapes=shapes,
+        start=jax.jit(start, out_shardings=shardings),
+        chunk=jax.jit(chunk, out_shardings=shardings, donate_argnums=0),
+        facts=jax.jit(facts, out_shardings=None if multihost.alone() else NamedSharding(mesh, WHOLE)),
+        sample=jax.jit(over_runs(over_groups(_sample(config, layout), layout), layout, _BOTH, by_part)),
+        nll=jax.jit(over_runs(over_groups(_nll(config, layout), layout), layout, _BOTH, by_part)),
+        over_run=jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, RUN)),
+    )
