@@ -45,6 +45,18 @@ def test_a_run_is_known_again_and_another_is_refused(directory):
         directory.create({"model": {"width": 32}, "sweep": {"seeds": (0,), "axes": ()}}, "1 x test")
 
 
+def test_columns_are_recorded_and_later_ones_added(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.create(CONFIG, "1 x test", ["cycle", "novelty", "steps"])
+    assert directory.config()["columns"] == ["cycle", "novelty", "steps"]
+    directory.create(CONFIG, "1 x test", ["cycle", "new", "steps"])  # goes on with code that has other measures
+    assert directory.config()["columns"] == ["cycle", "novelty", "steps", "new"]
+    before = (directory.path / "config.json").read_bytes()
+    directory.create(CONFIG, "2 x other", ["cycle", "steps"])
+    assert (directory.path / "config.json").read_bytes() == before
+    assert all("columns" not in change for change in directory.changes("1 x test"))
+
+
 def test_what_is_no_run_is_refused_and_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "notes.txt" / "run"):
