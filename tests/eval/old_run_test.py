@@ -13,7 +13,6 @@ from eval.measures import registry
 from eval.measures.measure import WRITES, Measure
 from eval.measures.observation import Observation
 from eval.report.build import build_report, read_run
-from logic.boolean.language import Boolean
 from loop.examples import Examples
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import open_run
@@ -96,7 +95,7 @@ def test_its_generations_are_analysed(old, monkeypatch):
 
 def test_its_samples_are_measured_to_the_same_digits(old):
     loaded = load_generation(old, CELL, 1)
-    language = Boolean(loaded.grammar.min_depth, loaded.grammar.max_depth)
+    language = loaded.language
     written = loaded.samples.expressions
     samples = Examples.written(written, 1, loaded.training_set)
     row = registry.measure(Observation(language, samples, language.verify(written), loaded.training_set))

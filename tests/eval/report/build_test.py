@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -264,11 +263,9 @@ def test_without_rows_there_is_nothing_to_report(tmp_path):
     assert not run.report.exists()
 
 
-def test_a_large_run_renders_soon_and_small(tmp_path):
+def test_the_page_of_a_large_run_is_small(tmp_path):
     run = make_run(tmp_path / "run", ("full", "balanced"), (0.0, 0.25, 0.5), seeds=3, generations=20, samples=False)
-    start = time.perf_counter()
     page = build_report([run])
-    assert time.perf_counter() - start < 30
     assert page.stat().st_size < 5_000_000
 
 

@@ -37,7 +37,7 @@ def lines(ax):
 
 
 def test_every_file_is_written(tmp_path):
-    drawn = draw_all({"a": run(grid())}, tmp_path)
+    drawn = draw_all({"a": run(grid())}, tmp_path, CONTROLS)
     assert [figure.name for figure in drawn] == NAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         f"{name}.{kind}" for name in NAMES for kind in ("png", "svg", "csv")
@@ -82,15 +82,15 @@ def test_lines_are_means_over_seeds_and_the_control_is_in_every_panel():
 
 def test_lines_differ_in_more_than_colour():
     ratios = (0.0, 0.25, 0.5, 0.75, 1.0)
-    figure, _ = draw({"a": run(grid(ratios=ratios))}, ("unique_fraction",))
+    figure, _ = draw({"a": run(grid(ratios=ratios))}, ("unique_fraction",), CONTROLS)
     drawn = [line for line in figure.axes[0].lines if line.get_label() != "control (fresh)"]
     assert len({line.get_marker() for line in drawn}) == len({str(line.get_color()) for line in drawn}) == len(ratios)
 
 
 def test_one_seed_has_no_band(tmp_path):
-    figure, _ = draw({"a": run(grid(seeds=1))}, ("unique_fraction",))
+    figure, _ = draw({"a": run(grid(seeds=1))}, ("unique_fraction",), CONTROLS)
     assert not figure.axes[0].collections
-    assert not any("band" in drawn.caption for drawn in draw_all({"a": run(grid(seeds=1))}, tmp_path))
+    assert not any("band" in drawn.caption for drawn in draw_all({"a": run(grid(seeds=1))}, tmp_path, CONTROLS))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_svg_is_deterministic(tmp_path):
     texts = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        draw_all({"a": run(grid())}, tmp_path / name)
+        draw_all({"a": run(grid())}, tmp_path / name, CONTROLS)
         texts.append([(tmp_path / name / f"{figure}.svg").read_bytes() for figure in NAMES])
     assert texts[0] == texts[1]
     assert b"dc:date" not in texts[0][0]
