@@ -47,12 +47,14 @@ def test_a_run_is_known_again_and_another_is_refused(directory):
 
 def test_columns_are_recorded_and_later_ones_added(tmp_path):
     directory = RunDirectory(tmp_path)
-    directory.create(CONFIG, "1 x test", ["cycle", "novelty", "steps"])
+    directory.create(CONFIG, "1 x test", {"columns": ["cycle", "novelty", "steps"]})
     assert directory.config()["columns"] == ["cycle", "novelty", "steps"]
-    directory.create(CONFIG, "1 x test", ["cycle", "new", "steps"])  # goes on with code that has other measures
+    directory.create(
+        CONFIG, "1 x test", {"columns": ["cycle", "new", "steps"]}
+    )  # goes on with code that has other measures
     assert directory.config()["columns"] == ["cycle", "novelty", "steps", "new"]
     before = (directory.path / "config.json").read_bytes()
-    directory.create(CONFIG, "2 x other", ["cycle", "steps"])
+    directory.create(CONFIG, "2 x other", {"columns": ["cycle", "steps"]})
     assert (directory.path / "config.json").read_bytes() == before
     assert all("columns" not in change for change in directory.changes("1 x test"))
 
