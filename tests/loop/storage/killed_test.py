@@ -114,11 +114,11 @@ def test_samples(tmp_path, before):
         assert not left_overs(directory)
         if directory.has_samples(0):
             assert directory.read_samples(CELLS[0], 0).expressions in (
-                samples(1)[CELLS[0]].expressions,
-                samples(2)[CELLS[0]].expressions,
+                samples(1)[CELLS[0]][0],
+                samples(2)[CELLS[0]][0],
             )
         directory.write_samples(0, samples(2))
-        assert directory.read_samples(CELLS[1], 0).expressions == samples(2)[CELLS[1]].expressions
+        assert directory.read_samples(CELLS[1], 0).expressions == samples(2)[CELLS[1]][0]
         assert not left_overs(directory)
 
 
