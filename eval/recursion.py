@@ -26,7 +26,7 @@ from loop.config import Config
 from loop.learners.prefix_tree import PrefixTree
 from model.config import SampleConfig
 
-CONVERGED = 1e-10  # total variation between a distribution and the next one
+CONVERGED = 1e-9  # total variation between a distribution and the next one
 MAX_STEPS = 2_000  # of the search for a fixed point
 
 
@@ -102,13 +102,17 @@ def block(real: Real, setting: Setting, log_train_U: np.ndarray) -> np.ndarray:
     return mix(setting.fresh_ratio, real.tree.sharpen(log_train_U, setting.sample), real.log_p_U)
 
 
-def trajectory(real: Real, setting: Setting) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(log S_t, log D_t) for t = 0, 1, … without end."""
-    log_train_U, generation = real.log_p_U, 0
+def trajectory(
+    real: Real, setting: Setting, log_start_U: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(log S_t, log D_t) for t = 0, 1, … without end, from D_0 = R or from another start, such as `empirical`."""
+    log_train_U, generation = real.log_p_U if log_start_U is None else log_start_U, 0
     while True:
         log_samples_U = real.tree.sharpen(log_train_U, setting.sample)
         yield log_samples_U, log_train_U
-        if not setting.is_constant:
+        if setting.cycle == "fresh":
+            log_train_U = real.log_p_U
+        else:
             log_block_U = mix(setting.fresh_ratio, log_samples_U, real.log_p_U)
             log_train_U = mix(setting.share(generation), log_train_U, log_block_U)
         generation += 1
