@@ -16,12 +16,12 @@ from logic.boolean.masks import (
     from_subset_sums,
     from_superset_sums,
     full_mask,
+    leaf_masks,
     subset_sums,
     superset_sums,
-    variable_mask,
 )
 from logic.boolean.pairs import draw_pairs
-from logic.boolean.symbols import AND, FALSE, NOT, OR, TRUE, VOCAB_SIZE
+from logic.boolean.symbols import AND, NOT, OR, TRUE, VOCAB_SIZE
 
 _CELLS = 1 << 20  # numbers in the largest temporary array, roughly
 
@@ -33,8 +33,7 @@ class ManyRows:
         self._node, self._max_depth = node_LS, len(node_LS) - 1
         self._full = full_mask(num_variables)
         self._dual = dual(num_variables)
-        self._leaves = np.array([TRUE, FALSE, *range(VOCAB_SIZE, VOCAB_SIZE + num_variables)])
-        self._leaf_masks = np.array([self._full, 0, *(variable_mask(i, num_variables) for i in range(num_variables))])
+        self._leaves, self._leaf_masks = np.array(list(leaf_masks(num_variables).items())).T
 
     def _combine(self, depth: int, child_BV: np.ndarray, both_BV: np.ndarray) -> np.ndarray:
         """The part of a node's distribution that is due to operators; both_BV is that of the `and` of two children."""

@@ -8,6 +8,8 @@ sums* turn into a product: x & y contains z just when x and y both do.
 
 import numpy as np
 
+from logic.boolean.symbols import FALSE, TRUE, VOCAB_SIZE
+
 
 def full_mask(num_variables: int) -> int:
     """The table that is true in every row."""
@@ -17,6 +19,14 @@ def full_mask(num_variables: int) -> int:
 def variable_mask(variable: int, num_variables: int) -> int:
     """The table of a variable alone."""
     return sum(1 << row for row in range(1 << num_variables) if row >> variable & 1)
+
+
+def leaf_masks(num_variables: int) -> dict[int, int]:
+    """The tables of all leaves, by symbol id."""
+    variables = range(num_variables)
+    return {TRUE: full_mask(num_variables), FALSE: 0} | {
+        VOCAB_SIZE + i: variable_mask(i, num_variables) for i in variables
+    }
 
 
 def rows_true(mask_N: np.ndarray, num_variables: int) -> np.ndarray:

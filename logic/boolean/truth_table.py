@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from logic.boolean.masks import full_mask, rows_true, variable_mask
+from logic.boolean.masks import full_mask, leaf_masks, rows_true
 from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, UNKNOWN, VOCAB_SIZE, lengths
 
 
@@ -114,13 +114,12 @@ def _mask_tables(num_variables: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     In operand the upper 16 bits are set, and all bits for the other symbols: they change nothing in an `and`.
     """
     full = full_mask(num_variables)
-    masks = {TRUE: full, FALSE: 0} | {VOCAB_SIZE + i: variable_mask(i, num_variables) for i in range(num_variables)}
     read = _READ.reshape(UNKNOWN + 1, _FRAME_CODES).copy()
     read[VOCAB_SIZE : VOCAB_SIZE + num_variables] = read[TRUE]
     negate = np.zeros(_FRAME_CODES, np.uint32)
     negate[: len(_FRAMES)] = [full * frame.negate for frame in _FRAMES]
     operand = np.full((UNKNOWN + 1, _FRAME_CODES), _ALL, np.uint32)
-    for symbol, mask in masks.items():
+    for symbol, mask in leaf_masks(num_variables).items():
         operand[symbol] = _UPPER | (mask ^ negate)
     return read.ravel(), operand.ravel(), negate
 
@@ -167,12 +166,11 @@ def _walk(batch: _Batch) -> np.ndarray:
     return state
 
 
-def _walk_masks(batch: _Batch, num_variables: int, mask_S: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _walk_masks(batch: _Batch, num_variables: int, closed_S: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The last frame of every expression, and its truth table where it is syntactic.
 
     `terms` holds two masks an expression, of the open frame: the finished terms of the `or` in the upper half and
-    the finished factors of the current term in the lower. `mask_S`, if given, receives at every closing bracket the
-    table of what it closes.
+    the finished factors of the current term in the lower.
     """
     read, operand, negate = _mask_tables(num_variables)
     full = np.uint32(full_mask(num_variables))
@@ -202,16 +200,20 @@ def _walk_masks(batch: _Batch, num_variables: int, mask_S: np.ndarray | None = N
         after[closes] = _RESUME.take(_CLOSED_ROW[before[closes]] + outer)
         done = term[closes]
         done = (done | done >> half) & full
-        if mask_S is not None:
-            mask_S[place[closes]] = done
+        if closed_S is not None:
+            closed_S[place[closes]] = done
         term[closes] = term_stack[where] & (_UPPER | (done ^ negate[outer]))
         state[:n] = after
         place += 1
     return state, ((terms | terms >> half) & full).astype(np.uint16)
 
 
-def evaluate(expressions: Sequence[bytes], num_variables: int = 0) -> Evaluation:
-    """Parses and evaluates every expression; any sequence of symbols is allowed."""
+def evaluate(expressions: Sequence[bytes], num_variables: int = 0, closed_S: np.ndarray | None = None) -> Evaluation:
+    """Parses and evaluates every expression; any sequence of symbols is allowed.
+
+    `closed_S`, if given, has a place for every symbol of the expressions one after another. The places of closing
+    brackets receive the truth tables of what they close; in an expression that is not syntactic, any number.
+    """
     N = len(expressions)
     vocabulary = VOCAB_SIZE + num_variables
     length_N = lengths(expressions)
@@ -247,8 +249,8 @@ def evaluate(expressions: Sequence[bytes], num_variables: int = 0) -> Evaluation
     )
     final = np.empty_like(batch.state)
     table_N = np.zeros(N, np.uint16)
-    if num_variables:
-        final[order], table_N[order] = _walk_masks(batch, num_variables)
+    if num_variables or closed_S is not None:
+        final[order], table_N[order] = _walk_masks(batch, num_variables, closed_S)
     else:
         final[order] = _walk(batch)
         table_N[:] = _CLOSED[final] & 1
