@@ -192,8 +192,8 @@ def written_at_random(rng: random.Random, grammar: Grammar, row: range, depth: i
     and the number of symbols."""
     at_leaf = depth == grammar.max_depth or (depth >= grammar.min_depth and rng.random() < 0.4)
     if at_leaf:
-        leaf = rng.choice([False, True] * grammar.constants + ["p", "q", "r", "s"][: grammar.num_variables])
-        value = [leaf if isinstance(leaf, bool) else bool(i >> "pqrs".index(leaf) & 1) for i in row]
+        leaf = rng.randrange(grammar.num_variables + 2)  # a variable, or one of the constants
+        value = [bool(i >> leaf & 1) if leaf < grammar.num_variables else leaf % 2 == 0 for i in row]
         return value, [value], 1
     operator = rng.choice(["not", "and", "or"])
     a, parts, length = written_at_random(rng, grammar, row, depth + 1)
