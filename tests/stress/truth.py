@@ -18,8 +18,9 @@ def main(n: int = 100_000, for_sympy: int = 5_000) -> None:
         syntactic, semantic, in_support = check(strings, grammar).sum(axis=1).tolist()
         check_sympy(strings_with_variables(for_sympy, grammar, 200 + num_variables), num_variables)
         print(
-            f"{num_variables} variables: {len(strings)} strings as Python says ({syntactic} syntactic, {semantic} true, "
-            f"{in_support} in the support), {for_sympy} as SymPy says; {time.monotonic() - start:.0f} s"
+            f"{num_variables} variables: {len(strings)} as Python says ({syntactic} syntactic, {semantic} true, "
+            f"{in_support} in the support), {for_sympy} as SymPy says; {time.monotonic() - start:.0f} s",
+            flush=True,
         )
 
 
