@@ -119,7 +119,9 @@ def measure(
         found = field.residual <= CONVERGED and close_from < len(curve)
         steps = zip(field.samples, field.trains, curve, strict=True)
         results[setting] = {
-            "generations": [{"generation": t, **row(*step)} for t, step in zip(range(generations), steps, strict=False)],
+            "generations": [
+                {"generation": t, **row(*step)} for t, step in zip(range(generations), steps, strict=False)
+            ],
             "fixed_point": row(field.log_fixed_samples_U, field.log_fixed_U, limit),
             "residual": field.residual,
             "close_from": close_from if found else None,
@@ -156,7 +158,11 @@ def mean_fields(config: Config, progress: Callable[[float], None] | None = None)
 def sentence(setting: Setting, result: Mapping[str, Any]) -> str:
     """One line for a reader."""
     curve = [row["levenshtein_diversity"] for row in result["generations"]]
-    limit, since, seeds = result["fixed_point"]["levenshtein_diversity"], result["close_from"], result["from_first_data"]
+    limit, since, seeds = (
+        result["fixed_point"]["levenshtein_diversity"],
+        result["close_from"],
+        result["from_first_data"],
+    )
     name = setting.cycle if setting.cycle == "fresh" else f"{setting.cycle}, fresh {setting.fresh_ratio:g}"
     return (
         f"{name}, temperature {setting.sample.temperature:g}: diversity {curve[0]:.3f} at generation 0, {curve[-1]:.3f} "

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from logic.boolean.productions import BINARY, Productions
-from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN, OR, VOCAB_SIZE
+from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN, VOCAB_SIZE
 
 # Where a walk stands in the innermost open bracket, or at the root.
 _NODE, _OPENED, _OPERATOR, _CLOSE, _END = range(5)
@@ -163,7 +163,9 @@ class FittedGrammar:
 
             asks = np.flatnonzero(state == _OPERATOR)
             at, d = going[asks], depth[asks] - 1
-            seconds = {symbol: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, symbol in enumerate(BINARY)}
+            seconds = {
+                symbol: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, symbol in enumerate(BINARY)
+            }
             for symbol, second_BM in seconds.items():
                 weight_BV[asks, symbol] = second_BM.sum(axis=1)
             weight_BV[state == _CLOSE, CLOSE] = 1.0

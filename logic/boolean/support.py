@@ -2,7 +2,7 @@
 
 from logic.boolean.grammar import Grammar
 from logic.boolean.productions import BINARY, Productions
-from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN
 
 LIMIT = 1_000_000  # expressions that are listed at most
 

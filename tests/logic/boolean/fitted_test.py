@@ -73,7 +73,9 @@ def test_probabilities_are_counts_of_parses():
 def test_what_is_outside_the_support_is_left_out_and_counted():
     grammar = Grammar(1, 2)
     good = grammar.sample(50, np.random.default_rng(0))
-    bad = encode(["(not True)", "True", "((not False))", "(not False", "", "not False", "(True and (not (not (not False))))"])
+    bad = encode(
+        ["(not True)", "True", "((not False))", "(not False", "", "not False", "(True and (not (not (not False))))"]
+    )
     mixed = [e for pair in itertools.zip_longest(good, bad) for e in pair if e is not None]
     model, left_out = fit(mixed, verify(mixed, grammar).in_support)
     assert left_out == len(bad)
@@ -127,9 +129,7 @@ def test_samples_cut_at_the_context_have_the_mass_of_their_beginning():
     beginnings: Counter = Counter()
     for e, log_p in zip(listed, grammar.log_probability(listed), strict=True):
         beginnings[e[:T]] += np.exp(log_p)
-    np.testing.assert_allclose(
-        np.exp(model.log_likelihood(list(beginnings), T)), list(beginnings.values()), atol=1e-12
-    )
+    np.testing.assert_allclose(np.exp(model.log_likelihood(list(beginnings), T)), list(beginnings.values()), atol=1e-12)
     assert max(map(len, model.write(300, T, choose(np.random.default_rng(0))))) == T
 
 
