@@ -12,13 +12,12 @@ tables on a terminal. No accelerator is needed, whatever the run had.
 In Python:
 
     m = load_generation("runs/demo", "full_fresh0.25_seed0", 7)
-    resample(m, Sampling(temperature=1.2)), likelihood(m, encode(["(not False)"])), m.samples, m.training_set
+    resample(m, Sampling(temperature=1.2)), likelihood(m, m.language.encode(["(not False)"])), m.samples, m.training_set
 """
 
 import dataclasses
 import json
 import math
-import re
 import sys
 from collections import Counter
 from typing import Any
@@ -27,11 +26,12 @@ import numpy as np
 from absl import flags
 
 from eval.loaded import OWN, LoadedGeneration, Sampling, cells, likelihood, load_generation, resample
-from eval.measures.distribution import jensen_shannon, mean_estimate
-from eval.measures.row import Row, measure_change, measure_model, measure_samples
-from logic.boolean.symbols import UNKNOWN, decode, encode
-from logic.boolean.verifier import verify
+from eval.measures.change import jensen_shannon
+from eval.measures.likelihood import mean_estimate
+from eval.measures.observation import Observation
+from eval.measures.registry import Row, measure
 from logic.errors import UsageError, usage_errors
+from logic.language import Language
 from logic.lines import read_lines
 from loop.examples import Examples
 from loop.storage.shards import open_run
@@ -69,20 +69,18 @@ def analyze(loaded: LoadedGeneration, how: Sampling = OWN, samples: bool = True)
     """Samples a model and measures it; without `samples`, only its distance from R on the held-out expressions."""
     how = how.of(loaded)
     nll_N = likelihood(loaded, loaded.held_out, cut=True)
-    measures = measure_model(nll_N, loaded.held_out, loaded.grammar)
+    language = loaded.language
+    known = Observation(language, held_out=loaded.held_out, held_out_nll=nll_N)
     if not samples:
-        return Analysis(loaded, dataclasses.replace(how, num_samples=0), [], measures)
+        return Analysis(loaded, dataclasses.replace(how, num_samples=0), [], measure(known))
     written, train = resample(loaded, how), loaded.training_set
-    return Analysis(
-        loaded,
-        how,
-        written,
-        {
-            **measure_samples(written, verify(written, loaded.grammar), loaded.grammar),
-            **measure_change(Examples.written(written, loaded.generation, train), train),
-            **measures,
-        },
+    observation = dataclasses.replace(
+        known,
+        samples=Examples.written(written, loaded.generation, train),
+        verdicts=language.verify(written),
+        training_set=train,
     )
+    return Analysis(loaded, how, written, measure(observation))
 
 
 def compare(one: Analysis, other: Analysis) -> dict[str, Any]:
@@ -123,16 +121,16 @@ def _kl(one: Analysis, other: Analysis) -> Any:
 # The command.
 
 
-def read_expressions(path: str, context_length: int) -> list[bytes]:
+def read_expressions(path: str, language: Language, context_length: int) -> list[bytes]:
     """The expressions of a file, or of standard input if `path` is `-`. Raises UsageError with the line refused."""
     name = "standard input" if path == "-" else f"file {path!r}"
     expressions: list[bytes] = []
     for lines in read_lines(path):
-        for line, e in zip(lines, encode(lines), strict=True):
+        for line, e in zip(lines, language.encode(lines), strict=True):
             at = f"{name}, line {len(expressions) + 1}"
-            if UNKNOWN in e:
-                word = re.findall(r"[()]|[^\s()]+", line)[e.index(UNKNOWN)]
-                raise UsageError(f"{at}: {word!r} is no word of the language")
+            unknown = [i for i, symbol in enumerate(e) if symbol >= len(language.vocabulary)]
+            if unknown:
+                raise UsageError(f"{at}: {language.words(line)[unknown[0]]!r} is no word of the language")
             if len(e) > context_length:
                 raise UsageError(f"{at}: {len(e)} symbols, and the model's context has {context_length}")
             expressions.append(e)
@@ -140,13 +138,16 @@ def read_expressions(path: str, context_length: int) -> list[bytes]:
 
 
 def describe(loaded: LoadedGeneration, expressions: list[bytes]) -> list[dict[str, Any]]:
-    """Each expression with its -log M(e) and log R(e) in nats, the latter None outside the support of R."""
-    nll_N, log_real_N = likelihood(loaded, expressions), loaded.grammar.log_probability(expressions)
-    inside_N = verify(expressions, loaded.grammar).in_support
-    columns = (decode(expressions), nll_N.tolist(), log_real_N.tolist(), inside_N.tolist())
+    """Each expression with -log M(e), log R(e) in nats (None outside the support of R, or unknown) and its verdicts."""
+    language, n = loaded.language, len(expressions)
+    nll_N, log_real_N = likelihood(loaded, expressions), language.log_probability(expressions)
+    real: list[float | None] = [None] * n
+    if log_real_N is not None:
+        real = [value if np.isfinite(value) else None for value in log_real_N.tolist()]
+    verdicts = {name: verdict_N.tolist() for name, verdict_N in language.verify(expressions).items()}
     return [
-        {"expression": text, "nll": nll, "log_real": log_real if inside else None, "in_support": inside}
-        for text, nll, log_real, inside in zip(*columns, strict=True)
+        {"expression": text, "nll": nll, "log_real": log_real, **{name: verdicts[name][i] for name in verdicts}}
+        for i, (text, nll, log_real) in enumerate(zip(language.decode(expressions), nll_N.tolist(), real, strict=True))
     ]
 
 
@@ -197,7 +198,9 @@ def main(argv: list[str]) -> None:
     with usage_errors():
         for model in filter(None, (loaded, other)):
             how.of(model)
-    expressions = read_expressions(given.expressions, loaded.model.context_length) if given.expressions else None
+    expressions = None
+    if given.expressions:
+        expressions = read_expressions(given.expressions, loaded.language, loaded.model.context_length)
 
     analysis = _analyze(loaded, how, samples)
     result = analysis.record()
@@ -242,11 +245,13 @@ def print_tables(result: dict[str, Any]) -> None:
     if distances:
         show("Distance in nats", {"": distances})
     if "expressions" in result:
-        table = Table("expression", "-log M", "log R", "in support")
+        verdicts = [
+            name for name in (result["expressions"] or [{}])[0] if name not in ("expression", "nll", "log_real")
+        ]
+        table = Table("expression", "-log M", "log R", *verdicts)
         for e in result["expressions"]:
-            table.add_row(
-                e["expression"], _number(e["nll"]), _number(e["log_real"]), "yes" if e["in_support"] else "no"
-            )
+            answers = ("yes" if e[name] else "no" for name in verdicts)
+            table.add_row(e["expression"], _number(e["nll"]), _number(e["log_real"]), *answers)
         console.print(table)
 
 

@@ -51,14 +51,15 @@ class _Progress:
 
 def main(argv: list[str]) -> None:
     """Reads lines, measures them, prints JSON."""
-    from eval.measures.row import measure_samples
-    from logic.boolean.grammar import Grammar
-    from logic.boolean.verifier import verify
+    from eval.measures.observation import Observation
+    from eval.measures.registry import measure
+    from logic.boolean.language import Boolean
+    from loop.examples import Examples
 
     if len(argv) > 2:
         raise UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
     with usage_errors():
-        grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
+        language = Boolean(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
     samples: list[bytes] = []
     counts: Counter = Counter()
     words: dict[str, str] = {}
@@ -68,8 +69,10 @@ def main(argv: list[str]) -> None:
         counts.update(spell(line, e, words) for line, e in zip(lines, chunk, strict=True))
     if not samples:
         raise UsageError("no lines to measure: at least one is needed")
-    measures = measure_samples(samples, verify(samples, grammar), grammar, counts, _Progress())
-    print(json.dumps({"count": len(samples), **measures}))
+    written = Examples.written(samples, 0, Examples.drawn([], 0))
+    verdicts = language.verify(samples)
+    observation = Observation(language, written, verdicts, words=counts, progress=_Progress())
+    print(json.dumps({"count": len(samples), **measure(observation)}))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import UNKNOWN
 from logic.errors import UsageError
 from logic.ids import unpad
+from logic.language import Language
+from logic.languages import language_of
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.reader import RunReader
@@ -34,7 +34,7 @@ class LoadedGeneration:
     directory: RunReader
     cell: Cell
     generation: int
-    grammar: Grammar  # of the real distribution R
+    language: Language  # of the real distribution R
     model: ModelConfig
     sample: SampleConfig  # how the run sampled
     num_samples: int  # that the run took
@@ -60,7 +60,7 @@ class LoadedGeneration:
         """Draws from R that no model is trained on: those of the run."""
         from loop.streams import Purpose, generator  # imports JAX
 
-        return self.grammar.sample(self.num_held_out, generator(0, 0, Purpose.HELD_OUT))
+        return self.language.sample(self.num_held_out, generator(0, 0, Purpose.HELD_OUT))
 
 
 def cells(directory: RunReader) -> list[Cell]:
@@ -84,7 +84,7 @@ def load_generation(workdir: str | Path, cell: Cell | str, generation: int) -> L
     config = directory.config()["config"]
     try:
         settings: dict[str, Any] = {
-            "grammar": Grammar(**config["language"]),
+            "language": language_of(config["language"]),
             "model": ModelConfig(**config["model"]),
             "sample": SampleConfig(**config["sample"]),
             "num_samples": config["loop"]["num_samples"],
@@ -192,7 +192,7 @@ def likelihood(loaded: LoadedGeneration, expressions: Sequence[bytes], cut: bool
     longest = len(max(expressions, key=len, default=b""))
     if longest > loaded.model.context_length and not cut:
         raise ValueError(f"an expression has {longest} symbols: the model's context has {loaded.model.context_length}")
-    if any(UNKNOWN in e for e in expressions):
+    if any(max(e, default=0) >= len(loaded.language.vocabulary) for e in expressions):
         raise ValueError("an expression has a word outside the vocabulary")
     if not expressions:
         return np.zeros(0, np.float32)

@@ -1,9 +1,14 @@
 """What config.json tells the readers of a run, so that they need not be of the version that ran it."""
 
-from eval.measures.row import COLUMNS
+from typing import Any
+
+from eval.measures.registry import columns
+from loop.config import Config
 from loop.cycles import CONTROLS
 
-FACTS = {
-    "columns": list(COLUMNS),  # of metrics.csv
-    "controls": list(CONTROLS),  # cycles that never train on generated examples
-}
+
+def facts(config: Config) -> dict[str, Any]:
+    """`columns` of metrics.csv; `controls`: cycles that never train on generated examples; the kind of `random_keys`."""
+    from loop.streams import KEYS  # imports JAX
+
+    return {"columns": list(columns(config.language)), "controls": list(CONTROLS), "random_keys": KEYS}

@@ -33,7 +33,6 @@ from launch import cli
 from launch import main as launcher
 from launch.cluster.shards import enter, refuse_sharded
 from launch.configuration import resolve, settings
-from launch.facts import FACTS
 from logic.errors import UsageError, usage_errors
 from loop.config import Config
 from loop.storage.atomic_files import is_local
@@ -284,7 +283,7 @@ def _check_workdir(whole: RunDirectory, config: Config, configs: dict[str, Confi
         if not (whole.path / "config.json").exists():
             return
         if _ARRAY.value:
-            enter(whole, config, configs, (0, _ARRAY.value), "not started", FACTS)
+            enter(whole, config, configs, (0, _ARRAY.value), "not started")
         else:
             refuse_sharded(whole)
             whole.create(dataclasses.asdict(config), "not started")

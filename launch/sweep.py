@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jax
 
-from eval.measures.generation import measure
+from eval.measures.generation import measure_generation
 from eval.report.build import build_report
 from eval.report.terminal import print_findings
 from launch.cluster.shards import enter, of_shard, refuse_sharded, unfinished
 from launch.cores import available_cores
-from launch.facts import FACTS
+from launch.facts import facts
 from launch.faults import STOPPED, known_faults
 from launch.progress import Reporter, Silent
 from launch.signals import StopRequests
@@ -26,13 +26,10 @@ from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import open_run
-from loop.streams import KEYS
 from loop.training import multihost
 from loop.training.ensemble import members_at_once
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
-
-_FACTS = {**FACTS, "random_keys": KEYS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +58,7 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
             i, n = options.shard
             raise UsageError(f"--shard = {i}/{n}: a shard is run by one process, with --distributed=off")
         with known_faults(whole.path):
-            directory = enter(whole, config, settings, options.shard, devices, _FACTS)
+            directory = enter(whole, config, settings, options.shard, devices)
         config = of_shard(config, options.shard)
         settings = {name: of_shard(setting, options.shard) for name, setting in settings.items()}
     elif writes:
@@ -123,7 +120,7 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
 
 
 def _begin(directory: RunDirectory, config: Config, devices: str, reporter: Reporter) -> None:
-    directory.create(dataclasses.asdict(config), devices, _FACTS)
+    directory.create(dataclasses.asdict(config), devices, facts(config))
     directory.repair(reporter.say)
 
 
@@ -152,7 +149,7 @@ def _run_setting(
         if changes := directory.changes(devices):
             reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
     try:
-        run(config, directory, measure, control)
+        run(config, directory, measure_generation, control)
     except Stopped:
         reporter.say("stopped; everything is saved: give the same command again to go on")
         sys.exit(STOPPED)

@@ -12,10 +12,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import WORDS, decode
+from logic.boolean.symbols import VARIABLES, decode, vocabulary
 from logic.boolean.truth_table import evaluate
 
-_VOCABULARY = ", ".join(f"{i} {word}" for i, word in enumerate(WORDS))
+
+def symbol_ids(num_variables: int) -> str:
+    """The vocabulary in words."""
+    return ", ".join(f"{i} {word}" for i, word in enumerate(vocabulary(num_variables)))
+
 
 _CITATION = """\
 @article{briesch2023large,
@@ -28,19 +32,26 @@ _CITATION = """\
 
 @dataclasses.dataclass(eq=False)
 class DepthConfig(tfds.core.BuilderConfig):
-    """Bounds of the expressions' depth, as in `Grammar`."""
+    """Bounds of the expressions' depth, and their leaves, as in `Grammar`."""
 
     min_depth: int = 1
     max_depth: int = 5
+    num_variables: int = 0
+    constants: bool = True
 
 
-def depth_config(min_depth: int, max_depth: int) -> DepthConfig:
-    """The configuration `depth_<min_depth>_<max_depth>`; other bounds than the listed ones work as well."""
+def depth_config(min_depth: int, max_depth: int, num_variables: int = 0, constants: bool = True) -> DepthConfig:
+    """The configuration `depth_<min_depth>_<max_depth>[_variables_<num_variables>[_no_constants]]`; others than the
+    listed ones work as well."""
+    name, leaves = f"depth_{min_depth}_{max_depth}", ["True", "False"] * constants + list(VARIABLES[:num_variables])
+    name += f"_variables_{num_variables}" * (num_variables > 0) + "_no_constants" * (not constants)
     return DepthConfig(
-        name=f"depth_{min_depth}_{max_depth}",
-        description=f"Depths from {min_depth} to {max_depth}.",
+        name=name,
+        description=f"Depths from {min_depth} to {max_depth}; leaves {', '.join(leaves)}.",
         min_depth=min_depth,
         max_depth=max_depth,
+        num_variables=num_variables,
+        constants=constants,
     )
 
 
@@ -52,7 +63,10 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS declares it so)
-    BUILDER_CONFIGS = [depth_config(1, max_depth) for max_depth in (2, 3, 4, 5, 6)]  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        *(depth_config(1, max_depth) for max_depth in (2, 3, 4, 5, 6)),
+        *(depth_config(1, 5, num_variables) for num_variables in (1, 2, 3, 4)),
+    ]
     DEFAULT_BUILDER_CONFIG_NAME = "depth_1_5"
 
     def __init__(self, *, file_format: str | None = None, **kwargs: Any) -> None:
@@ -63,9 +77,10 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
-                "Logic expressions over True, False, not, and, or, all of them true: independent draws from "
-                "GenLogicExpr (Briesch et al.) conditioned on being true. `log_probability` is exact, in nats; "
-                f"`symbols` are ids: {_VOCABULARY}."
+                "Logic expressions over not, and, or, and the leaves that the configuration names, all of them true in "
+                "every row of their truth tables: independent draws from GenLogicExpr (Briesch et al.) conditioned "
+                "on being true. `log_probability` is exact, in nats; "
+                f"`symbols` are ids: {symbol_ids(self.builder_config.num_variables)}."
             ),
             features=tfds.features.FeaturesDict(
                 {
@@ -87,12 +102,13 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(n, seed) for seed, (split, n) in enumerate(sizes.items())}
 
     def _generate_examples(self, n: int, seed: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        grammar = Grammar(self.builder_config.min_depth, self.builder_config.max_depth)
+        config = self.builder_config
+        grammar = Grammar(config.min_depth, config.max_depth, config.num_variables, config.constants)
         expressions = grammar.sample(n, np.random.default_rng([2311, 16822, seed]))
         columns = {
             "expression": decode(expressions),
             "symbols": [np.frombuffer(e, np.uint8) for e in expressions],
-            "depth": evaluate(expressions).depth,
+            "depth": evaluate(expressions, config.num_variables).depth,
             "log_probability": grammar.log_probability(expressions),
         }
         for i, row in enumerate(zip(*columns.values(), strict=True)):

@@ -1,7 +1,9 @@
 """Writes true expressions drawn from the real distribution, one a line.
 
-python -m logic.generate --n=1000 --min_depth=1 --max_depth=5 --seed=0
+python -m logic.generate --n=1000 --min_depth=1 --max_depth=5 --num_variables=0 --seed=0
 
+With variables they are tautologies: true in every row of their truth tables. --constants=false leaves True and False
+out.
 The same seed gives the same lines, and a larger n the same lines and more.
 """
 
@@ -22,7 +24,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UsageError(f"{argv[1]!r}: no arguments are allowed, only flags (see --help)")
     with usage_errors():
-        grammar = Grammar(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
+        args = flags.FLAGS
+        grammar = Grammar(args.min_depth, args.max_depth, args.num_variables, args.constants)
     n, seed = flags.FLAGS.n, flags.FLAGS.seed
     for block in range(-(-n // _BLOCK)):
         # Whole blocks are drawn even if fewer are wanted: the first lines must not depend on n.
@@ -35,7 +38,9 @@ if __name__ == "__main__":  # not on import, since commands share names of flags
     from launch import cli
 
     flags.DEFINE_integer("n", 1000, "Number of expressions.", lower_bound=0)
-    flags.DEFINE_integer("min_depth", 1, "Every constant lies at least this deep, in operators.")
+    flags.DEFINE_integer("min_depth", 1, "Every leaf lies at least this deep, in operators.")
     flags.DEFINE_integer("max_depth", 5, "And at most this deep: min_depth to 12.")
+    flags.DEFINE_integer("num_variables", 0, "Variables among the leaves: none, or the first of p, q, r, s.")
+    flags.DEFINE_bool("constants", True, "Whether True and False are among the leaves.")
     flags.DEFINE_integer("seed", 0, "Seed of the random draws.", lower_bound=0)
     cli.run(main)

@@ -92,6 +92,11 @@ class Language:
         return ()
 
     @property
+    def malformed(self) -> str:
+        """What a sample is called that passes no verdict."""
+        return "passes no verdict"
+
+    @property
     def correct(self) -> str | None:
         """The name of the verdict that makes a sample correct."""
         return self.verdicts[-1].name if self.verdicts else None

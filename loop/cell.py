@@ -17,7 +17,7 @@ class Cell:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Cell":
         """The cell that a row of a table is about."""
-        return cls(row["cycle"], row["fresh_ratio"], row["seed"])
+        return cls(**{name: kind(row[name]) for name, kind in _KINDS.items() if name in row})
 
     @property
     def name(self) -> str:
@@ -30,6 +30,7 @@ class Cell:
         return dataclasses.asdict(self)
 
 
+_KINDS = {"cycle": str, "fresh_ratio": float, "seed": int}
 KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of a row of a table
 
 

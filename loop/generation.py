@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -89,7 +90,7 @@ def run_generation(
         verdicts = config.language.verify(samples.expressions)
         outcomes[cells[i]] = Outcome(Checkpoint(params[i], train, counters, nll[i]), samples, verdicts, status)
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
-    return {cell: outcomes[leader[cell]] for cell in training_sets}
+    return _of_all_cells(outcomes, leader)
 
 
 def _train(
@@ -181,6 +182,18 @@ def _leaders(owner: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:
         return {cell: cell for cell in owner}
     first: dict[tuple[int, int], Cell] = {}
     return {cell: first.setdefault((cell.seed, owner[cell]), cell) for cell in owner}
+
+
+def _of_all_cells(outcomes: Mapping[Cell, Outcome], leader: Mapping[Cell, Cell]) -> dict[Cell, Outcome]:
+    """Every cell has what its leader ended with, and an equal part of the seconds: their sum is what was spent."""
+    sharing = Counter(leader.values())
+
+    def with_part(outcome: Outcome, n: int) -> Outcome:
+        counters = {k: v / n if k.endswith("_seconds") else v for k, v in outcome.trained.counters.items()}
+        return dataclasses.replace(outcome, trained=dataclasses.replace(outcome.trained, counters=counters))
+
+    parts = {cell: with_part(outcome, sharing[cell]) for cell, outcome in outcomes.items()}
+    return {cell: parts[first] for cell, first in leader.items()}
 
 
 def _cell_params(params: dict, i: int) -> dict:

@@ -153,7 +153,10 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Logits of the next symbol, float32, and the newer cache if there is one; see `forward`, `forward_cached`."""
+    """Logits of the next symbol, and the newer cache if there is one; see `forward`, `forward_cached`.
+
+    The output layer is computed in float32, whatever the activations are: logits in bfloat16 have ties.
+    """
 
     config: ModelConfig
 
@@ -183,10 +186,9 @@ class Transformer(nn.Module):
             layers += [] if after is None else [after]
         x_BTD = Norm(c, name="norm")(x_BTD)
         if c.tie_embeddings:
-            logits_BTV = x_BTD @ embedding_VD.astype(c.dtype).T
+            logits_BTV = x_BTD.astype(jnp.float32) @ embedding_VD.T
         else:
-            logits_BTV = Dense(c, c.vocab_size, name="head")(x_BTD)
-        logits_BTV = logits_BTV.astype(jnp.float32)
+            logits_BTV = Dense(dataclasses.replace(c, dtype="float32"), c.vocab_size, name="head")(x_BTD)
         return logits_BTV, None if cache is None else KVCache(tuple(layers), cache.position_B + 1, cache.time + 1)
 
 

@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from eval.measures.measure import WRITES, Measure
+from logic.language import Language
+
 _ROWS, _COLUMNS = 512, 8_192  # of the distance matrix held at once: it stays in the cache, and all cores have work
 # Fewer distinct expressions are not worth an accelerator's transfers. A guess until it is measured on a GPU.
 _ACCELERATOR_MIN_DISTINCT = 2_048
@@ -117,6 +120,17 @@ def unique_fraction(counts: Counter) -> float:
     return len(counts) / counts.total()
 
 
+def unique_trees_fraction(counts: Counter, language: Language) -> float:
+    """Distinct samples modulo the order of operands / all samples; `str` samples have one character a symbol, and have
+    no normal form where one is outside the vocabulary."""
+    forms = set()
+    for e in counts:
+        if isinstance(e, str) and ord(max(e, default="\0")) < len(language.vocabulary):
+            e = e.encode("latin-1")
+        forms.add(language.normal_form(e) if isinstance(e, bytes) else e)
+    return len(forms) / counts.total()
+
+
 def sample_entropy(counts: Counter) -> float:
     """Entropy of the empirical distribution in nats (the plug-in estimate: biased low for few samples)."""
     p = np.fromiter(counts.values(), np.float64) / counts.total()
@@ -126,3 +140,47 @@ def sample_entropy(counts: Counter) -> float:
 def top1_share(counts: Counter) -> float:
     """Share of the most frequent expression."""
     return max(counts.values()) / counts.total()
+
+
+LEVENSHTEIN = Measure(
+    "levenshtein_diversity",
+    lambda o: levenshtein_diversity(o.counts, progress=o.progress),
+    "Levenshtein diversity",
+    WRITES,
+    "",
+    "mean over all pairs of samples of edit distance / longer length, on symbols; exact",
+    leads=True,
+)
+UNIQUE = Measure(
+    "unique_fraction",
+    lambda o: unique_fraction(o.counts),
+    "unique fraction",
+    WRITES,
+    "",
+    "distinct samples / samples",
+)
+UNIQUE_TREES = Measure(
+    "unique_trees_fraction",
+    lambda o: unique_trees_fraction(o.counts, o.language),
+    "unique fraction, modulo commutativity",
+    WRITES,
+    "",
+    "distinct samples modulo the order of operands / samples",
+    needs=("samples", "normal_form"),
+)
+ENTROPY = Measure(
+    "sample_entropy",
+    lambda o: sample_entropy(o.counts),
+    "entropy of the samples",
+    WRITES,
+    "nats",
+    "entropy of the samples' empirical distribution",
+)
+TOP1 = Measure(
+    "top1_share",
+    lambda o: top1_share(o.counts),
+    "share of the most frequent sample",
+    WRITES,
+    "",
+    "share of the most frequent sample",
+)

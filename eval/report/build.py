@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import errno
+import functools
 import json
 import sys
 import tempfile
@@ -10,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from logic.errors import UsageError
+from logic.errors import UsageError, usage_errors
+from logic.language import Language
+from logic.languages import language_of
+from loop.cell import KEYS, Cell
+from loop.cycles import CONTROLS
 from loop.storage.atomic_files import write_atomically
 from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
@@ -41,6 +46,17 @@ class Run:
     findings: "list[Finding]"
     comparisons: "list[Comparison]"  # of fresh ratios on common seeds
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
+    language: Language
+    controls: frozenset[str]  # cycles that never train on generated examples
+
+    @functools.cached_property
+    def cells(self) -> "dict[Cell, pd.DataFrame]":
+        """Every cell's rows, in order of generation; cells in the order of the table."""
+        keys = list(KEYS[:-1])
+        groups = self.metrics.sort_values("generation", kind="stable").groupby(keys, sort=False)
+        tables = dict(iter(groups))
+        order = self.metrics[keys].drop_duplicates().itertuples(index=False, name=None)
+        return {Cell.of(dict(zip(keys, key, strict=True))): tables[key] for key in order}
 
     @property
     def state(self) -> str:
@@ -61,12 +77,27 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     from eval.statistics import fall, findings, summary
 
     record = directory.config()
+    with usage_errors():
+        language = language_of(record["config"].get("language", {}))
     metrics, statuses = summary.tables(directory.rows())
     if metrics.empty:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summarised = summary.summary(metrics, statuses)
     found, sentences, comparisons = findings.findings(metrics), fall.sentences(metrics), fall.comparisons(metrics)
-    return Run(label, directory, record, metrics, statuses, summarised, found, comparisons, sentences)
+    controls = frozenset(record.get("controls", CONTROLS))  # version 0.1 did not record them
+    return Run(
+        label,
+        directory,
+        record,
+        metrics,
+        statuses,
+        summarised,
+        found,
+        comparisons,
+        sentences,
+        language,
+        controls,
+    )
 
 
 def _labels(directories: Sequence[RunReader]) -> list[str]:
@@ -91,10 +122,11 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, figures, page, text
+    from eval.report import charts, figures, page, samples, text
     from eval.statistics import findings, summary
 
-    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
+    controls = frozenset().union(*(run.controls for run in runs))
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, controls)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
@@ -116,11 +148,11 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         runs=runs,
         scripts=charts.scripts(),
         data=charts.embedded(page.page_data(runs)),
-        samples={run.label: page.sample_columns(run) for run in runs},
+        samples={run.label: samples.sample_columns(run) for run in runs},
         figures=drawn,
         images=images,
-        kinds=page.KINDS,
-        shown_samples=page.SHOWN_SAMPLES,
+        kinds={name: kind for run in runs for name, kind in samples.kinds(run.language).items()},
+        shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},

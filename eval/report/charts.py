@@ -15,60 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from eval.measures.registry import in_reading_order, measures
+from logic.boolean.language import Boolean
+from logic.language import Language
+
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
-
-GROUPS = {  # measures in the order of the picker; a column that is not named here comes last, under its own name
-    "What the model writes": {
-        "levenshtein_diversity": "Levenshtein diversity",
-        "semantic_correctness": "semantic correctness",
-        "syntactic_correctness": "syntactic correctness",
-        "in_support": "in the support of the real distribution",
-        "outside_syntax": "outside the support: no expression",
-        "outside_false": "outside the support: not true",
-        "outside_form": "outside the support: true, of another form",
-        "unique_fraction": "unique fraction",
-        "unique_trees_fraction": "unique fraction, modulo commutativity",
-        "novelty": "novelty (not in the training set)",
-        "sample_entropy": "entropy of the samples (nats)",
-        "top1_share": "share of the most frequent sample",
-        "length_mean": "mean length (symbols)",
-        "depth_mean": "mean depth",
-    },
-    "How far it is from the real distribution": {
-        "support_coverage": "covered mass of the real distribution",
-        "rare_mass_reached": "reached mass of rare expressions",
-        "real_root_share": "samples of real descent",
-        "js_training": "Jensen–Shannon divergence from the training set",  # noqa: RUF001 (two names, joined by a dash)
-        "kl_from_real": "KL of the model from the real distribution (nats)",
-        "kl_from_real_se": "its standard error (nats)",
-        "kl_paired": "KL from the real distribution, paired (nats)",
-        "kl_paired_se": "its standard error, paired (nats)",
-        "real_nll": "negative log-likelihood of real data (nats)",
-        "kl_depth": "KL of the depths (nats)",
-        "tv_depth": "total variation of the depths",
-        "kl_length": "KL of the lengths (nats)",
-        "tv_length": "total variation of the lengths",
-        "kl_root": "KL of the root symbols (nats)",
-        "tv_root": "total variation of the root symbols",
-    },
-    "What the model is trained on": {
-        "train_size": "training examples",
-        "train_unique_fraction": "unique fraction of the training set",
-        "train_real_fraction": "real share of the training set",
-        "train_diversity": "diversity of the training set",
-    },
-    "Training": {
-        "train_loss": "training loss (nats per symbol)",
-        "validation_loss": "validation loss (nats per symbol)",
-        "steps": "steps",
-        "train_seconds": "seconds of training",
-        "sample_seconds": "seconds of sampling",
-        "train_tokens": "training symbols",
-    },
-}
-
 
 # The chart library and the page's own script.
 
@@ -131,12 +84,15 @@ def numeric(table: "pd.DataFrame") -> "pd.DataFrame":
     return table[columns].apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
 
 
-def measures_of(tables: Iterable["pd.DataFrame"]) -> list[dict[str, str]]:
-    """The measures that the picker offers: every numeric column of the runs' metrics that has a value."""
-    there = list(dict.fromkeys(name for table in tables for name in numeric(table)))
-    named = [(group, name, label) for group, names in GROUPS.items() for name, label in names.items() if name in there]
-    known = {name for _, name, _ in named}
-    named += [("Other", name, name.replace("_", " ")) for name in there if name not in known]
+def measures_of(tables: Iterable["pd.DataFrame"], languages: Iterable[Language] = (Boolean(),)) -> list[dict[str, str]]:
+    """The measures that the picker offers: every numeric column of the runs' metrics that has a value.
+
+    `languages` are those of the runs: their measures have labels. Any other column comes last, under its own name.
+    """
+    there = dict.fromkeys(name for table in tables for name in numeric(table))
+    ours = {m.name: m for language in languages for m in measures(language)}
+    named = [(m.group, m.name, m.title) for m in in_reading_order(ours.values()) if m.name in there]
+    named += [("Other", name, name.replace("_", " ")) for name in there if name not in ours]
     return [{"group": group, "name": name, "label": label} for group, name, label in named]
 
 

@@ -7,7 +7,7 @@ panel.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
+from eval.measures import registry
+from logic.boolean.language import Boolean
 
-AXIS_LABELS = {
-    "syntactic_correctness": "syntactic correctness",
-    "semantic_correctness": "semantic correctness",
-    "levenshtein_diversity": "Levenshtein diversity",
-    "unique_fraction": "unique fraction",
-    "sample_entropy": "sample entropy (nats)",
-}
+Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
+Controls = Collection[str]  # cycles that never train on generated examples
+
+AXIS_LABELS = {measure.name: measure.title for measure in registry.measures(Boolean())}
 CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn up to 1, from above 0 if all of it is high
 FIGURES = {  # file name: its measures, side by side, and what they are
     "correctness": (
@@ -89,9 +87,9 @@ def curves(runs: Runs, measures: tuple[str, ...]) -> pd.DataFrame:
     return table[["run", *table.columns.drop("run")]]
 
 
-def _ratio_styles(table: pd.DataFrame) -> dict[float, dict[str, Any]]:
+def _ratio_styles(table: pd.DataFrame, controls: Controls) -> dict[float, dict[str, Any]]:
     """Colour from dark (φ = 0) to light, with a line and a marker of its own, so that colour is never needed."""
-    ratios = sorted(table.loc[table["cycle"] != "fresh", "fresh_ratio"].unique())
+    ratios = sorted(table.loc[~table["cycle"].isin(controls), "fresh_ratio"].unique())
     shade = colormaps["viridis"]
     return {
         ratio: {
@@ -117,13 +115,17 @@ def _draw_line(
 
 
 def _draw_panel(
-    ax: Axes, table: pd.DataFrame, cycle: str, measure: str, styles: Mapping[float, dict[str, Any]]
+    ax: Axes,
+    table: pd.DataFrame,
+    cycle: str,
+    measure: str,
+    styles: Mapping[float, dict[str, Any]],
+    controls: Controls,
 ) -> None:
     """One cycle of one run."""
-    control = table[table["cycle"] == "fresh"]
-    if len(control):
-        _draw_line(ax, control, measure, _CONTROL, "control (fresh)", zorder=3)
-    for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle != "fresh" else ():
+    for name, control in table[table["cycle"].isin(controls)].groupby("cycle"):
+        _draw_line(ax, control, measure, _CONTROL, f"control ({name})", zorder=3)
+    for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in controls else ():
         # The smallest ratio lies on top: it is the one that the eye should find.
         _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1, steps=[1, 2, 5, 10]))
@@ -156,10 +158,11 @@ def _limits(axes: list[Axes], measure: str, table: pd.DataFrame) -> None:
         ax.set_ylim(bottom, top + 0.04 * (top - bottom))
 
 
-def _panels(table: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
+def _panels(table: pd.DataFrame, controls: Controls) -> tuple[list[tuple[str, str]], int]:
     """The (run, cycle) of every panel in reading order, and the number of columns."""
     labels = list(dict.fromkeys(table["run"]))
-    cycles = [cycle for cycle in dict.fromkeys(table["cycle"]) if cycle != "fresh"] or ["fresh"]
+    every = list(dict.fromkeys(table["cycle"]))
+    cycles = [cycle for cycle in every if cycle not in controls] or every[:1]
     there = set(zip(table["run"], table["cycle"], strict=True))
     panels = [(label, cycle) for cycle in cycles for label in labels if (label, cycle) in there]
     if len(labels) in (2, 3) and len(panels) == len(labels) * len(cycles):
@@ -167,11 +170,11 @@ def _panels(table: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
     return panels, 2 if len(panels) == 4 else min(3, len(panels))
 
 
-def draw(runs: Runs, measures: tuple[str, ...]) -> tuple[Figure, pd.DataFrame]:
+def draw(runs: Runs, measures: tuple[str, ...], controls: Controls) -> tuple[Figure, pd.DataFrame]:
     """Draws measures of runs with at least one row; returns the figure and the data in it."""
     table = curves(runs, measures)
-    styles = _ratio_styles(table)
-    panels, columns = _panels(table)
+    styles = _ratio_styles(table, controls)
+    panels, columns = _panels(table, controls)
     if len(measures) > 1:
         columns = len(measures)  # a panel for each, side by side
     places = [(*panel, measure) for panel in panels for measure in measures]
@@ -180,7 +183,7 @@ def draw(runs: Runs, measures: tuple[str, ...]) -> tuple[Figure, pd.DataFrame]:
         fig = Figure(figsize=(max(3.5 * columns, 5.5), 2.6 * rows + 0.8), layout="constrained")
         axes = list(fig.subplots(rows, columns, squeeze=False, sharex=True).flat)
         for i, (ax, (label, cycle, measure)) in enumerate(zip(axes, places, strict=False)):
-            _draw_panel(ax, table[table["run"] == label], cycle, measure, styles)
+            _draw_panel(ax, table[table["run"] == label], cycle, measure, styles, controls)
             ax.set_title(f"{cycle} · {label}" if len(runs) > 1 else cycle)
             if len(measures) > 1 or i % columns == 0:
                 ax.set_ylabel(AXIS_LABELS[measure])
@@ -196,18 +199,18 @@ def draw(runs: Runs, measures: tuple[str, ...]) -> tuple[Figure, pd.DataFrame]:
     return fig, table
 
 
-def draw_headline(run: pd.DataFrame) -> tuple[Figure, pd.DataFrame, str]:
+def draw_headline(run: pd.DataFrame, controls: Controls) -> tuple[Figure, pd.DataFrame, str]:
     """Diversity beside correctness, for the cycle with the most fresh ratios; returns that cycle too."""
-    looping = run[run["cycle"] != "fresh"]
+    looping = run[~run["cycle"].isin(controls)]
     ratios = (looping if len(looping) else run).groupby("cycle", sort=False)["fresh_ratio"].nunique()
     cycle = str(ratios.idxmax())
-    table = curves({"": run[run["cycle"].isin([cycle, "fresh"])]}, HEADLINE).drop(columns="run")
-    styles = _ratio_styles(table)
+    table = curves({"": run[run["cycle"].isin([cycle, *controls])]}, HEADLINE).drop(columns="run")
+    styles = _ratio_styles(table, controls)
     with mpl.rc_context(_STYLE):
         fig = Figure(figsize=(9, 3.9), layout="constrained")
         axes = list(fig.subplots(1, 2))
         for ax, measure, title in zip(axes, HEADLINE, ("How diverse it is", "How correct it is"), strict=True):
-            _draw_panel(ax, table, cycle, measure, styles)
+            _draw_panel(ax, table, cycle, measure, styles, controls)
             _limits([ax], measure, table)
             ax.set(xlabel="generation", ylabel=AXIS_LABELS[measure])
             ax.set_title(title)
@@ -222,19 +225,19 @@ def _save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
     table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def draw_all(runs: Runs, folder: Path) -> list[Drawn]:
+def draw_all(runs: Runs, folder: Path, controls: Controls) -> list[Drawn]:
     """Writes every figure into an existing folder; the headline, first, is of the first run."""
     first = next(iter(runs.values()))
     many = any(metrics.groupby(["cycle", "fresh_ratio"])["seed"].nunique().max() > 1 for metrics in runs.values())
-    control = any((metrics["cycle"] == "fresh").any() for metrics in runs.values())
+    control = any(metrics["cycle"].isin(controls).any() for metrics in runs.values())
     how = [BAND] * many + [REFERENCE] * control
     notes = f" {'; '.join(how)}." if how else ""
     notes = notes[:1] + notes[1:2].upper() + notes[2:]
-    fig, table, cycle = draw_headline(first)
+    fig, table, cycle = draw_headline(first, controls)
     _save(fig, table, folder, "headline")
     of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
     drawn = [Drawn("headline", f"Diversity and semantic correctness of the samples, cycle {cycle}{of}.{notes}")]
     for name, (measures, what) in FIGURES.items():
-        _save(*draw(runs, measures), folder, name)
+        _save(*draw(runs, measures, controls), folder, name)
         drawn.append(Drawn(name, what + notes))
     return drawn

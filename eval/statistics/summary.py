@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from eval.measures.row import COLUMNS
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
+from loop.storage.metrics_files import columns_of
 
 CELL = ["cycle", "fresh_ratio", "seed"]
 GROUP = ["cycle", "fresh_ratio"]
@@ -40,7 +40,7 @@ class Summary(NamedTuple):
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
     """Splits the rows of a run's metrics.jsonl into the metrics and the statuses of cells that ended early."""
-    metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(COLUMNS))
+    metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(columns_of(rows)))
     return metrics, [row for row in rows if "status" in row]
 
 

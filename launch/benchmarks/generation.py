@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from eval.measures.generation import measure
+from eval.measures.generation import measure_generation
 from launch.benchmarks import gpt2
 from launch.benchmarks.case import Contender, Row, compare
 from launch.benchmarks.diversity import python_loop
@@ -67,7 +67,7 @@ def product(config: Config) -> tuple[float, float]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         directory = RunDirectory(Path(folder) / "run")
         directory.create({}, "benchmark")
-        run(config, directory, measure, Control(tell=tell))
+        run(config, directory, measure_generation, Control(tell=tell))
     return ended[_GENERATIONS - 1] - ended[_GENERATIONS - 2], time.perf_counter() - start
 
 

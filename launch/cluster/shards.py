@@ -7,8 +7,8 @@ any other, in WORKDIR/shard_000I_of_000N; the files above it are those of the wh
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from launch.facts import facts
 from logic.errors import UsageError
 from loop.cell import split
 from loop.config import Config
@@ -36,24 +36,20 @@ def enter(
     settings: Mapping[str, Config],
     shard: tuple[int, int],
     devices: str,
-    facts: Mapping[str, Any],
 ) -> RunDirectory:
     """Makes the directories of the whole run, or checks that it is there in as many shards; returns the shard's."""
     for name, setting in {"": config, **settings}.items():
-        record = dataclasses.asdict(setting)
-        _create(RunDirectory(whole.path / name), record, devices, facts, _layout(setting, shard[1], name))
+        _create(RunDirectory(whole.path / name), setting, devices, _layout(setting, shard[1], name))
     return RunDirectory(whole.path / shard_name(*shard))
 
 
-def _create(
-    directory: RunDirectory, config: dict[str, Any], devices: str, facts: Mapping[str, Any], layout: Layout
-) -> None:
+def _create(directory: RunDirectory, config: Config, devices: str, layout: Layout) -> None:
     """Makes the directory of a whole run in shards, or returns if it holds that. All shards may do so at once.
 
     Raises:
       UsageError: it holds another run, one in other shards or in one go, or something else, or it cannot be written.
     """
-    directory.create(config, devices, facts)
+    directory.create(dataclasses.asdict(config), devices, facts(config))
     held, where = read_layout(directory.path), f"--workdir {directory.path}"
     if held is None:
         if directory.log.exists() or (directory.path / "metrics.jsonl").exists():

@@ -1,8 +1,9 @@
-"""The real distribution: GenLogicExpr (Briesch et al., arXiv 2311.16822) conditioned on being true.
+"""The real distribution: GenLogicExpr (Briesch et al., arXiv 2311.16822) conditioned on being true in every row.
 
-The root has depth 0. A node above `min_depth` is an operator, uniform among not/and/or; a node at
-`max_depth` is a constant, uniform among True/False; a node between is uniform among all five. This is a
-probabilistic grammar over (depth, truth value), so everything here is exact, by dynamic programming.
+The root has depth 0. A node above `min_depth` is an operator, uniform among not/and/or; a node at `max_depth` is a
+leaf, uniform among True, False and the variables; a node between is a leaf with probability 2/5, whatever the
+leaves, and else an operator. This is a probabilistic grammar over (depth, truth table), so everything here is exact,
+by dynamic programming. Without variables, as in the paper, a table has one row.
 """
 
 import dataclasses
@@ -11,24 +12,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE
+from logic.boolean.layers import write
+from logic.boolean.many_rows import ManyRows
+from logic.boolean.one_row import OneRow
+from logic.boolean.symbols import AND, FALSE, NOT, OR, TRUE, VARIABLES, VOCAB_SIZE, vocabulary
 from logic.boolean.truth_table import Evaluation, evaluate, nesting
 from logic.ids import lengths
-
-# productions[value] = (symbol, value of the first child, value of the second child) for a node of that value.
-_PRODUCTIONS: tuple[tuple[tuple[int, int, int], ...], ...] = (
-    ((FALSE, -1, -1), (NOT, 1, -1), (AND, 0, 0), (AND, 0, 1), (AND, 1, 0), (OR, 0, 0)),
-    ((TRUE, -1, -1), (NOT, 0, -1), (AND, 1, 1), (OR, 0, 1), (OR, 1, 0), (OR, 1, 1)),
-)
-_SYMBOL, _FIRST, _SECOND = np.moveaxis(np.array(_PRODUCTIONS), -1, 0)  # each [value, production]
 
 
 @dataclasses.dataclass(frozen=True)
 class Grammar:
     """The real distribution R over true expressions, with depths between `min_depth` and `max_depth`."""
 
-    min_depth: int = 1  # every constant lies at least this deep, in operators
+    min_depth: int = 1  # every leaf lies at least this deep, in operators
     max_depth: int = 5  # and at most this deep
+    num_variables: int = 0  # leaves besides the constants: p, q, r, s
+    constants: bool = True  # whether True and False are leaves
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_depth <= self.max_depth <= 12:
@@ -36,10 +35,23 @@ class Grammar:
                 f"language.min_depth = {self.min_depth}, language.max_depth = {self.max_depth}: "
                 "allowed are 0 <= min_depth <= max_depth <= 12"
             )
+        if not 0 <= self.num_variables <= len(VARIABLES):
+            raise ValueError(f"language.num_variables = {self.num_variables}: allowed are 0 to {len(VARIABLES)}")
+        if not self.constants and (self.num_variables == 0 or self.max_depth < 2):
+            raise ValueError(
+                f"language.constants = False, language.num_variables = {self.num_variables}, "
+                f"language.max_depth = {self.max_depth}: without constants only num_variables >= 1 and max_depth >= 2 "
+                "are allowed, or no expression is true in every row"
+            )
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words, by symbol id; True and False have theirs even where they are no leaves."""
+        return vocabulary(self.num_variables)
 
     @property
     def min_length(self) -> int:
-        """Symbols of the shortest expression."""
+        """Symbols of the shortest expression that can be written, true or not."""
         return 1 + 3 * self.min_depth
 
     @property
@@ -50,142 +62,69 @@ class Grammar:
     @functools.cached_property
     def _node(self) -> np.ndarray:
         """node_LS[depth, symbol]: probability that a node at that depth carries the symbol."""
-        node_LS = np.zeros((self.max_depth + 1, 8))
+        operators = [NOT, AND, OR]
+        leaves = [TRUE, FALSE] * self.constants + [*range(VOCAB_SIZE, len(self.vocabulary))]
+        node_LS = np.zeros((self.max_depth + 1, len(self.vocabulary)))
         for depth, p in enumerate(node_LS):
             if depth == self.max_depth:
-                p[[TRUE, FALSE]] = 1 / 2
+                p[leaves] = 1 / len(leaves)
             elif depth < self.min_depth:
-                p[[NOT, AND, OR]] = 1 / 3
+                p[operators] = 1 / 3
             else:
-                p[[NOT, AND, OR, TRUE, FALSE]] = 1 / 5
+                p[operators], p[leaves] = 1 / 5, 2 / 5 / len(leaves)
         return node_LS
 
     @functools.cached_property
-    def _value(self) -> np.ndarray:
-        """value_LV[depth, value]: probability of each truth value of the subtree at a node."""
-        value_LV = np.zeros((self.max_depth + 2, 2))
-        for depth in range(self.max_depth, -1, -1):
-            value_LV[depth] = self._joint(depth, value_LV[depth + 1]).sum(axis=1)
-        return value_LV[:-1]
-
-    def _joint(self, depth: int, child_V: np.ndarray) -> np.ndarray:
-        """joint[value, production]: probability of a node's value and production, given its children's values."""
-        child = np.append(child_V, 1.0)  # index -1: no child
-        return self._node[depth][_SYMBOL] * child[_FIRST] * child[_SECOND]
-
-    def _conditional(self, depth: int) -> np.ndarray:
-        """conditional[value, production]: probability of a production given the node's value."""
-        child_V = self._value[depth + 1] if depth < self.max_depth else np.zeros(2)
-        joint = self._joint(depth, child_V)
-        return joint / joint.sum(axis=1, keepdims=True)
+    def _exact(self) -> OneRow | ManyRows:
+        return ManyRows(self._node, self.num_variables) if self.num_variables else OneRow(self._node)
 
     @property
     def p_true(self) -> float:
-        """P(true) of the unconditioned generator: one half, since and/or and True/False are dual."""
-        return float(self._value[0, 1])
+        """P(true in every row) of the unconditioned generator."""
+        return self._exact.p_true
 
-    @functools.cached_property
+    @property
     def entropy(self) -> float:
         """Entropy of R in nats."""
-        child_V = np.zeros(2)
-        for depth in range(self.max_depth, -1, -1):
-            p = self._conditional(depth)
-            child = np.append(child_V, 0.0)
-            choice = -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=1)
-            child_V = choice + np.sum(p * (child[_FIRST] + child[_SECOND]), axis=1)
-        return float(child_V[1])
+        return self._exact.entropy
 
     def depth_distribution(self) -> np.ndarray:
         """P(depth = k) under R for k = 0 … max_depth, float64."""
-        at_most = np.zeros(self.max_depth + 1)
-        for k in range(self.max_depth + 1):  # P(value, depth <= k): productions that reach below k have mass 0
-            child_V = np.zeros(2)
-            for depth in range(k, -1, -1):
-                child_V = self._joint(depth, child_V).sum(axis=1)
-            at_most[k] = child_V[1]
-        return np.diff(at_most, prepend=0.0) / self.p_true
+        return self._exact.depth.copy()
 
     def length_distribution(self) -> np.ndarray:
         """P(length = k symbols) under R for k = 0 … max_length, float64."""
-        child = np.zeros((2, 1))
-        for depth in range(self.max_depth, -1, -1):
-            node = self._node[depth]
-            size = 2 ** (self.max_depth - depth + 2) - 2
-            here = np.zeros((2, size))
-            for value, productions in enumerate(_PRODUCTIONS):
-                for symbol, first, second in productions:
-                    if first < 0:
-                        here[value, 1] += node[symbol]
-                    elif second < 0:
-                        here[value, 3 : 3 + child.shape[1]] += node[symbol] * child[first]
-                    elif node[symbol] > 0:
-                        both = np.convolve(child[first], child[second])
-                        here[value, 3 : 3 + len(both)] += node[symbol] * both
-            child = here
-        return child[1] / self.p_true
+        return self._exact.length.copy()
 
     def root_distribution(self) -> np.ndarray:
-        """P(root = symbol) under R for the eight symbol ids, constants under id 0, float64."""
-        root = np.bincount(_SYMBOL[1], self._conditional(0)[1], 8)
-        root[0] = root[[TRUE, FALSE]].sum()
-        root[[TRUE, FALSE]] = 0
-        return root
+        """P(root = symbol) under R for the ids 0 to 7, leaves under id 0, float64."""
+        return self._exact.root
+
+    def subtree_counts(self) -> np.ndarray:
+        """Expected number of subtrees of an expression of R with each truth table, by its bit mask, float64.
+
+        The whole expression and the leaves count as subtrees; `trees.subtree_counts` counts them in samples.
+        """
+        return self._exact.subtrees()
 
     def admits(self, e: Evaluation) -> np.ndarray:
         """Whether the generator could have written each evaluated expression, bool_N."""
-        return e.value & e.bracketed & (e.leaf_min >= self.min_depth) & (e.leaf_max <= self.max_depth)
+        within = (e.leaf_min >= self.min_depth) & (e.leaf_max <= self.max_depth)
+        return e.value & e.bracketed & within & (self.constants | ~e.constants)
 
     def log_probability(self, expressions: Sequence[bytes]) -> np.ndarray:
         """log R(e) in nats, float64_N; minus infinity outside the support."""
         N, length_N = len(expressions), lengths(expressions)
         flat_S = np.frombuffer(b"".join(expressions), np.uint8)
         is_operator = np.isin(flat_S, (AND, OR, NOT))
-        is_node = is_operator | (flat_S == TRUE) | (flat_S == FALSE)
-        # Fully bracketed, a node's depth is the nesting of its constant, or of its operator's own bracket.
+        is_node = is_operator | ((flat_S >= TRUE) & (flat_S < len(self.vocabulary)))
+        # Fully bracketed, a node's depth is the nesting of its leaf, or of its operator's own bracket.
         depth_S = np.clip(nesting(flat_S, length_N) - is_operator, 0, self.max_depth)[is_node]
         with np.errstate(divide="ignore"):
-            log_node_S = np.log(self._node)[depth_S, np.minimum(flat_S[is_node], FALSE)]
+            log_node_S = np.log(self._node)[depth_S, flat_S[is_node]]
         total_N = np.bincount(np.repeat(np.arange(N), length_N)[is_node], log_node_S, N)
-        return np.where(self.admits(evaluate(expressions)), total_N - np.log(self.p_true), -np.inf)
+        return np.where(self.admits(evaluate(expressions, self.num_variables)), total_N - np.log(self.p_true), -np.inf)
 
     def sample(self, n: int, rng: np.random.Generator) -> list[bytes]:
         """Draws n true expressions from R, without rejection, one depth of all of them at a time."""
-        values, choices = [np.ones(n, np.int64)], []
-        for depth in range(self.max_depth + 1):
-            value = values[-1]
-            cumulative = np.cumsum(self._conditional(depth), axis=1)[:, :-1]
-            choice = (rng.random(len(value))[:, None] >= cumulative[value]).sum(axis=1)
-            first, second = _FIRST[value, choice], _SECOND[value, choice]
-            choices.append(choice)
-            values.append(np.concatenate([first[first >= 0], second[second >= 0]]))
-        return _write(values, choices)
-
-
-def _write(values: list[np.ndarray], choices: list[np.ndarray]) -> list[bytes]:
-    """Turns the productions of every depth into symbols: lengths from the leaves up, places from the root down.
-
-    The children of a depth are stored as all first children, then all second children, in their parents' order.
-    """
-    layers, child_length = [], np.zeros(0, np.int64)
-    for value, choice in zip(values[-2::-1], choices[::-1], strict=True):
-        symbol = _SYMBOL[value, choice]
-        unary = np.flatnonzero(symbol <= NOT)  # has a first child
-        binary = np.flatnonzero(symbol <= OR)  # has a second child as well
-        first = np.zeros(len(symbol), np.int64)
-        second = np.zeros(len(symbol), np.int64)
-        first[unary], second[binary] = np.split(child_length, [len(unary)])
-        child_length = np.where(symbol <= NOT, 3 + first + second, 1)
-        layers.append((symbol, unary, binary, first, child_length))
-    length_N = child_length
-    flat = np.zeros(int(length_N.sum()), np.uint8)
-    place = np.cumsum(length_N) - length_N
-    for symbol, unary, binary, first, length in layers[::-1]:
-        is_not, is_constant = symbol == NOT, symbol > NOT
-        flat[place[unary]] = OPEN
-        flat[(place + length - 1)[unary]] = CLOSE
-        own = place + np.where(is_constant, 0, np.where(is_not, 1, 1 + first))
-        flat[own] = symbol
-        place = np.concatenate([(place + 1 + is_not)[unary], (place + 2 + first)[binary]])
-    data = flat.tobytes()
-    ends = np.cumsum(length_N).tolist()
-    return [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+        return write(self._exact.draw(n, rng))

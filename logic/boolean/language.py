@@ -53,8 +53,10 @@ class Boolean(Language):
     """True expressions over True, False, not, and, or (Briesch et al., arXiv 2311.16822): GenLogicExpr's, when true."""
 
     name: str = dataclasses.field(default="boolean", kw_only=True)
-    min_depth: int = 1  # every constant lies at least this deep, in operators
+    min_depth: int = 1  # every leaf lies at least this deep, in operators
     max_depth: int = 5  # and at most this deep
+    num_variables: int = 0  # leaves besides the constants: none (the paper's), or the first of p, q, r, s
+    constants: bool = True  # whether True and False are leaves
 
     def __post_init__(self) -> None:
         _ = self.grammar  # refuses bounds that are not possible
@@ -62,11 +64,11 @@ class Boolean(Language):
     @functools.cached_property
     def grammar(self) -> Grammar:
         """The real distribution."""
-        return Grammar(self.min_depth, self.max_depth)
+        return Grammar(self.min_depth, self.max_depth, self.num_variables, self.constants)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        return symbols.WORDS
+        return self.grammar.vocabulary
 
     @property
     def min_length(self) -> int:
@@ -80,7 +82,7 @@ class Boolean(Language):
         return self.grammar.sample(n, rng)
 
     def encode(self, lines: Sequence[str]) -> list[bytes]:
-        return symbols.encode(lines)
+        return symbols.encode(lines, self.num_variables)
 
     def decode(self, samples: Sequence[bytes]) -> list[str]:
         return symbols.decode(samples)
@@ -91,6 +93,10 @@ class Boolean(Language):
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         return _VERDICTS
+
+    @property
+    def malformed(self) -> str:
+        return "not an expression"
 
     @property
     def correct(self) -> str:
@@ -119,7 +125,7 @@ class Boolean(Language):
         )
 
     def depth(self, samples: Sequence[bytes]) -> np.ndarray:
-        return evaluate(samples).depth
+        return evaluate(samples, self.num_variables).depth
 
     def normal_form(self, sample: bytes) -> bytes:
         return commutative_form(sample)

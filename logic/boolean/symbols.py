@@ -2,7 +2,8 @@
 
 An expression is a `bytes` object of symbol ids, one byte a symbol, without `<eos>`: `len` counts symbols,
 equality and hashing are Python's, and a batch is a list. The text form is Python's own, one space around
-binary operators and none inside brackets: `(True and (not False))`.
+binary operators and none inside brackets: `(True and (not False))`. A language with k variables has the first
+k of `VARIABLES` as words besides; their ids are the same in every language, constants or not.
 """
 
 import re
@@ -13,13 +14,19 @@ import numpy as np
 EOS, OPEN, CLOSE, AND, OR, NOT, TRUE, FALSE = range(8)
 WORDS = ("<eos>", "(", ")", "and", "or", "not", "True", "False")
 VOCAB_SIZE = len(WORDS)
-UNKNOWN = VOCAB_SIZE  # what the text reader makes of any other word; no model can write it
+VARIABLES = ("p", "q", "r", "s")  # ids 8 to 11
+UNKNOWN = VOCAB_SIZE + len(VARIABLES)  # what the text reader makes of any other word; no model can write it
 
 _SPACE, _BRACKET, _WORD = range(3)
 _CHAR_CLASS = np.full(256, _WORD, np.uint8)
 _CHAR_CLASS[[c for c in range(128) if chr(c).isspace()]] = _SPACE
 _CHAR_CLASS[[ord("("), ord(")")]] = _BRACKET
 _LONGEST_WORD = max(len(word) for word in WORDS[AND:])
+
+
+def vocabulary(num_variables: int = 0) -> tuple[str, ...]:
+    """The words of a language, by symbol id."""
+    return WORDS + VARIABLES[:num_variables]
 
 
 def _word_keys(bytes_NK: np.ndarray, length_N: np.ndarray) -> np.ndarray:
@@ -29,14 +36,14 @@ def _word_keys(bytes_NK: np.ndarray, length_N: np.ndarray) -> np.ndarray:
     return (kept_NK << (8 * np.arange(K))).sum(axis=1)
 
 
-def encode(lines: Sequence[str]) -> list[bytes]:
+def encode(lines: Sequence[str], num_variables: int = 0) -> list[bytes]:
     """Reads one expression a line. Any white space separates; a word outside the vocabulary is `UNKNOWN`."""
     if not lines:
         return []
     text = "\n".join(lines)
     if not text.isascii():
         text = re.sub(r"[^\S\n]", " ", text)
-    raw = np.frombuffer(text.encode("utf-8", "surrogateescape") + b"\n", np.uint8)
+    raw = np.frombuffer(text.encode("utf-8", "surrogatepass") + b"\n", np.uint8)
     kind = _CHAR_CLASS[raw]
     in_word = kind == _WORD
     word_start = in_word & ~np.concatenate([[False], in_word[:-1]])
@@ -47,8 +54,8 @@ def encode(lines: Sequence[str]) -> list[bytes]:
     gather = np.minimum(start_W[:, None] + np.arange(_LONGEST_WORD), len(raw) - 1)
     key_W = _word_keys(raw[gather], np.minimum(length_W, _LONGEST_WORD))
     symbol_W = np.full(len(start_W), UNKNOWN, np.uint8)
-    for symbol in range(AND, VOCAB_SIZE):
-        word = WORDS[symbol].encode()
+    for symbol, name in enumerate(vocabulary(num_variables)[AND:], AND):
+        word = name.encode()
         key = int.from_bytes(word, "little")
         symbol_W[(key_W == key) & (length_W == len(word))] = symbol
 
@@ -66,7 +73,7 @@ def decode(expressions: Sequence[bytes]) -> list[str]:
     """Writes each expression in the text form; any sequence of symbols reads back as itself."""
     if not expressions:
         return []
-    words = ["\n", *WORDS[1:]]
+    words = ["\n", *vocabulary(len(VARIABLES))[1:]]
     flat = b"\0".join(expressions)
     text = " ".join([words[symbol] for symbol in flat])
     text = text.replace("( ", "(").replace(" )", ")").replace(" \n", "\n").replace("\n ", "\n")

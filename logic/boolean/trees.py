@@ -1,12 +1,16 @@
-"""Expressions as trees: their root, and what is equal modulo the order of operands."""
+"""Expressions as trees: their root, their subtrees, their depth, and what is equal modulo the order of operands."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR
-from logic.boolean.truth_table import nesting
+from logic.boolean.masks import full_mask, leaf_masks
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR, TRUE, UNKNOWN
+from logic.boolean.truth_table import Evaluation, evaluate, nesting
 from logic.ids import lengths
+
+_BINARY = (bytes([AND]), bytes([OR]))
 
 
 def commutative_form(expression: bytes) -> bytes:
@@ -20,9 +24,9 @@ def commutative_form(expression: bytes) -> bytes:
             frames[-1].append(bytes([symbol]))
         elif len(frames) > 1:
             parts = frames.pop()
-            if len(parts) == 3 and parts[1] in (bytes([AND]), bytes([OR])):
+            if len(parts) == 3 and parts[1] in _BINARY and _is_operand(parts[0]) and _is_operand(parts[2]):
                 parts = [min(parts[0], parts[2]), parts[1], max(parts[0], parts[2])]
-            elif len(parts) != 2 or parts[0] != bytes([NOT]):
+            elif len(parts) != 2 or parts[0] != bytes([NOT]) or not _is_operand(parts[1]):
                 return expression
             frames[-1].append(bytes([OPEN]) + b"".join(parts) + bytes([CLOSE]))
         else:
@@ -30,11 +34,46 @@ def commutative_form(expression: bytes) -> bytes:
     return frames[0][0] if len(frames) == 1 and len(frames[0]) == 1 else expression
 
 
+def _is_operand(part: bytes) -> bool:
+    return len(part) > 1 or TRUE <= part[0] < UNKNOWN  # in brackets, or a leaf
+
+
 def root_operator(expressions: Sequence[bytes]) -> np.ndarray:
-    """The operator inside the outermost bracket of fully bracketed expressions, a symbol id; 0 for a constant."""
+    """The operator inside the outermost bracket of fully bracketed expressions, a symbol id; 0 for a leaf."""
     length_N = lengths(expressions)
     flat_S = np.frombuffer(b"".join(expressions), np.uint8)
     is_root = np.isin(flat_S, (AND, OR, NOT)) & (nesting(flat_S, length_N) == 1)
     roots = np.zeros(len(expressions), np.int64)
     roots[np.repeat(np.arange(len(expressions)), length_N)[is_root]] = flat_S[is_root]
     return roots
+
+
+def subtree_counts(expressions: Sequence[bytes], num_variables: int) -> np.ndarray:
+    """Number of subtrees with each truth table, by its bit mask, int64 of 2**(2**num_variables).
+
+    Whole expressions and leaves count as subtrees. Expressions that are not fully bracketed are left out. Under the
+    real distribution an expression has `Grammar.subtree_counts` of them on average.
+    """
+    flat_S = np.frombuffer(b"".join(expressions), np.uint8)
+    table_S = np.zeros(len(flat_S), np.uint16)
+    bracketed_N = evaluate(expressions, num_variables, table_S).bracketed
+    is_subtree = flat_S == CLOSE
+    for symbol, mask in leaf_masks(num_variables).items():
+        table_S[flat_S == symbol] = mask
+        is_subtree |= flat_S == symbol
+    is_subtree &= np.repeat(bracketed_N, lengths(expressions))
+    return np.bincount(table_S[is_subtree], minlength=full_mask(num_variables) + 1)
+
+
+class ByDepth(NamedTuple):
+    """Numbers of samples by their deepest bracket nesting 0, 1, …, int64 arrays of equal length."""
+
+    samples: np.ndarray
+    syntactic: np.ndarray
+    correct: np.ndarray  # true in every row
+
+
+def correctness_by_depth(e: Evaluation) -> ByDepth:
+    """How many of the evaluated samples have each depth, and how many of these are syntactic and correct."""
+    size = e.depth.max(initial=-1) + 1
+    return ByDepth(*(np.bincount(e.depth[kept], minlength=size) for kept in (slice(None), e.syntactic, e.value)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.truth_table import evaluate
+from logic.boolean.truth_table import Evaluation, evaluate
 
 
 class Verdicts(NamedTuple):
@@ -19,5 +19,9 @@ class Verdicts(NamedTuple):
 
 def verify(expressions: Sequence[bytes], grammar: Grammar) -> Verdicts:
     """Verifies any sequences of symbols; never by running them as code."""
-    e = evaluate(expressions)
+    return judge(evaluate(expressions, grammar.num_variables), grammar)
+
+
+def judge(e: Evaluation, grammar: Grammar) -> Verdicts:
+    """The verdicts on expressions that have been evaluated, for those who need their truth tables as well."""
     return Verdicts(e.syntactic, e.value, grammar.admits(e))

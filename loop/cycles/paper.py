@@ -37,7 +37,7 @@ class Incremental(Cycle):
 
 @dataclasses.dataclass(frozen=True)
 class Balanced(Cycle):
-    """D_{t+1} = m examples in equal shares from D_0, N_0, …, N_t."""
+    """D_{t+1} = m examples in equal shares from D_0, N_0, …, N_t; what does not divide comes from blocks at random."""
 
     name: str = "balanced"
     meaning: str = "m examples in equal shares from the first data and all incoming blocks"
@@ -45,7 +45,9 @@ class Balanced(Cycle):
 
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         share, rest = divmod(m, len(blocks))
-        sizes = [share + (i < rest) for i in range(len(blocks))]
+        # At random: were it always the first blocks, more blocks than m would leave the newest out for good.
+        one_more = set(rng.choice(len(blocks), rest, replace=False).tolist()) if rest else set()
+        sizes = [share + (i in one_more) for i in range(len(blocks))]
         return concatenate([random_subset(b, size, rng) for b, size in zip(blocks, sizes, strict=True)])
 
 

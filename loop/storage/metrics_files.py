@@ -2,12 +2,15 @@
 
 Both are replaced whole, so a line that cannot be read was not left by this program: a copy that was cut off, a failing
 disk. The last generation can be measured again from its samples and checkpoint; what lies in the middle is refused.
+
+A run records the columns that it writes, and is read by them, whatever measures the code has that reads it. Runs of
+version 0.1 did not record them: theirs are those that their rows have.
 """
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from loop.cell import KEYS
 from loop.storage.atomic_files import write_atomically
 
 Rows = list[dict[str, Any]]
+STATUS = "status"  # why a cell ended, in its last row, which has no measures
 
 
 def read_rows(directory: Path) -> Rows:
@@ -28,8 +32,17 @@ def read_rows(directory: Path) -> Rows:
     return rows
 
 
-def write_rows(directory: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Replaces both files. The table has the given columns, and no row of a cell that ended."""
+def columns_of(rows: Iterable[Mapping[str, Any]], recorded: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns of a table of rows: those that the run recorded, and whatever else its rows have, each once."""
+    names = dict.fromkeys(recorded)
+    for row in rows:
+        if STATUS not in row:
+            names.update(dict.fromkeys(row))
+    return tuple(names) or KEYS
+
+
+def write_rows(directory: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Replaces both files. The table has the recorded columns and the rows' own, and no row of a cell that ended."""
     write_atomically(directory / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_atomically(directory / "metrics.csv", _table(rows, columns))
 
@@ -37,9 +50,10 @@ def write_rows(directory: Path, rows: Sequence[Mapping[str, Any]], columns: Sequ
 def repair_rows(directory: Path, columns: Sequence[str], warn: Callable[[str], None]) -> None:
     """Drops a last line that is cut off, with its generation, and makes the table again if it lacks lines.
 
+    `columns` are those that the run recorded, and none if it did not: a row that has others is damaged.
     Raises UsageError for a damaged line that is not the last, and for a table that says otherwise than the lines.
     """
-    rows, bad = _read(directory, {*columns, "status"})
+    rows, bad = _read(directory, {*columns, STATUS} if columns else None)
     if bad and bad != [len(rows) + 1]:
         raise UsageError(f"{directory / 'metrics.jsonl'}, line {bad[0]}, is damaged, and more lines follow it")
     if bad:
@@ -82,18 +96,17 @@ def _is_row(row: Any) -> bool:
     """Whether the keys are there; a cycle becomes part of file names."""
     return (
         isinstance(row, dict)
-        and all(key in row for key in KEYS)
-        and isinstance(row["cycle"], str)
+        and isinstance(row.get("cycle"), str)
         and row["cycle"].isidentifier()
-        and isinstance(row["fresh_ratio"], int | float)
-        and isinstance(row["seed"], int)
-        and isinstance(row["generation"], int)
+        and isinstance(row.get("fresh_ratio"), int | float)
+        and isinstance(row.get("seed"), int)
+        and isinstance(row.get("generation"), int)
     )
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     table = io.StringIO()
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer = csv.DictWriter(table, columns_of(rows, columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row for row in rows if "status" not in row)
+    writer.writerows(row for row in rows if STATUS not in row)
     return table.getvalue()

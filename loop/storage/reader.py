@@ -64,10 +64,8 @@ class RunReader:
         return read_rows(self.path)
 
     def columns(self) -> list[str]:
-        """The columns of the run's table, as the code that began it had them; of an old run, those of its rows."""
-        return self.config().get("columns") or list(
-            dict.fromkeys(k for row in self.rows() for k in row if k != "status")
-        )
+        """The columns that the run recorded; none if it is of version 0.1, which did not."""
+        return self.config().get("columns", [])
 
     def settings(self) -> list["RunReader"]:
         """The directories of the run's settings, one per combination of `sweep.axes`; without axes the run itself."""

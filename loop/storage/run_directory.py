@@ -58,12 +58,13 @@ class RunDirectory(RunReader):
             yield
 
     def create(self, config: dict[str, Any], devices: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Makes the directory of a new run, or returns at once if it already holds a run of this configuration.
+        """Makes the directory of a new run, or goes on with it if it already holds a run of this configuration.
 
         A run of fewer generations, and otherwise the same configuration, is one of more generations from here on.
 
         Args:
-          facts: what readers of the run have to know besides, such as its `columns` and `controls`.
+          facts: what readers of the run have to know besides, such as the `columns` of the rows to come: they are
+            recorded beside those of older code, if it went before.
 
         Raises:
           UsageError: it holds another run or something else, or it cannot be written.
@@ -71,17 +72,23 @@ class RunDirectory(RunReader):
         config = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         if (self.path / "config.json").exists():
             record = self.config()
+            found = record
             if is_extended(self.path, record["config"], config):
-                self._write_config(extended(record, config["loop"]["generations"], devices, versions()))
+                record = extended(record, config["loop"]["generations"], devices, versions())
+            begun = record.get("columns", [])
+            if begun and (new := [name for name in facts.get("columns", []) if name not in begun]):
+                record = record | {"columns": [*begun, *new]}
+            if record != found:
+                with self._refusals():
+                    self._write_record(record)
             return
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-        self._write_config({"config": config, **facts, **versions(), "devices": devices})
+            self._write_record({"config": config, **versions(), "devices": devices, **facts})
 
-    def _write_config(self, record: Mapping[str, Any]) -> None:
-        with self._refusals():
-            write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
+    def _write_record(self, record: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "config.json", json.dumps(record, indent=2) + "\n")
 
     def changes(self, devices: str) -> list[str]:
         """In what the run was begun with other code, packages or devices: last digits may differ from here on."""

@@ -13,7 +13,7 @@ import pytest
 
 from eval.analyze import Analysis, analyze, compare, describe, print_tables, read_expressions
 from eval.loaded import Sampling, likelihood, load_generation, resample
-from eval.measures.generation import measure
+from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.boolean.symbols import encode
@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
     config = resolve(given)
     directory = RunDirectory(tmp_path_factory.mktemp("analyze") / "run")
     directory.create(dataclasses.asdict(config), "test")
-    run(config, directory, measure)
+    run(config, directory, measure_generation)
     return config, directory
 
 
@@ -60,7 +60,7 @@ def test_the_runs_own_samples_and_measures_come_out_again(finished):
 
 def test_a_generation_is_loaded_with_all_that_belongs_to_it(finished, loaded):
     config, directory = finished
-    assert (loaded.model, loaded.sample, loaded.grammar) == (config.model, config.sample, config.language)
+    assert (loaded.model, loaded.sample, loaded.language) == (config.model, config.sample, config.language)
     assert loaded.cell == Cell("full", 0.5, 1)
     assert loaded.held_out == held_out_expressions(config)
     assert loaded.row["steps"] == loaded.counters["steps"] == 20
@@ -106,17 +106,17 @@ def test_likelihood_is_the_chain_of_next_symbols(loaded):
 def test_expressions_are_described_or_refused_with_their_line(loaded, tmp_path):
     path = tmp_path / "lines"
     path.write_text("(not  False)\n(True and\n\n")
-    rows = describe(loaded, read_expressions(str(path), 16))
+    rows = describe(loaded, read_expressions(str(path), loaded.language, 16))
     assert [row["expression"] for row in rows] == ["(not False)", "(True and", ""]
     assert [row["in_support"] for row in rows] == [True, False, False]
-    assert rows[0]["log_real"] == pytest.approx(float(loaded.grammar.log_probability(encode(["(not False)"]))[0]))
+    assert rows[0]["log_real"] == pytest.approx(float(loaded.language.log_probability(encode(["(not False)"]))[0]))
     assert rows[1]["log_real"] is None
     path.write_text("True\n(True andor False)\n")
     with pytest.raises(UsageError, match="line 2: 'andor' is no word"):
-        read_expressions(str(path), 16)
+        read_expressions(str(path), loaded.language, 16)
     path.write_text("True\nTrue\n" + "(" * 17)
     with pytest.raises(UsageError, match="line 3: 17 symbols"):
-        read_expressions(str(path), 16)
+        read_expressions(str(path), loaded.language, 16)
 
 
 def test_a_generation_equals_itself_and_differs_from_another(finished, loaded):

@@ -44,6 +44,10 @@ def test_builder_configurations():
     assert {"depth_1_2", "depth_1_3", "depth_1_5"} <= set(LogicExpressions.builder_configs)
     other = depth_config(0, 2)
     assert (other.name, other.min_depth, other.max_depth) == ("depth_0_2", 0, 2)
+    assert {"depth_1_5_variables_1", "depth_1_5_variables_2", "depth_1_5_variables_4"} <= set(
+        LogicExpressions.builder_configs
+    )
+    assert depth_config(1, 3, 2, constants=False).name == "depth_1_3_variables_2_no_constants"
     with pytest.raises(ValueError, match="nosuch"):
         LogicExpressions(config="nosuch", data_dir="/nonexistent")
 
@@ -51,3 +55,16 @@ def test_builder_configurations():
 def test_builder_default_is_the_papers_depth(tmp_path):
     builder = LogicExpressions(data_dir=tmp_path)
     assert (builder.builder_config.min_depth, builder.builder_config.max_depth) == (1, 5)
+
+
+def test_builder_with_variables(tmp_path):
+    builder = LogicExpressions(config=depth_config(1, 3, 2, constants=False), data_dir=tmp_path)
+    builder.download_and_prepare(file_format="array_record")
+    rows = list(builder.as_data_source("test"))
+    expressions, grammar = [row["symbols"].tobytes() for row in rows], Grammar(1, 3, 2, constants=False)
+    assert encode([row["expression"].decode() for row in rows], 2) == expressions
+    assert verify(expressions, grammar).in_support.all()
+    assert [row["depth"] for row in rows] == evaluate(expressions, 2).depth.tolist()
+    np.testing.assert_array_equal([row["log_probability"] for row in rows], grammar.log_probability(expressions))
+    assert "7 False, 8 p, 9 q" in builder.info.description and "10 r" not in builder.info.description
+    assert "leaves p, q." in builder.builder_config.description

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import loop.run
-from eval.measures.generation import measure
-from eval.measures.row import COLUMNS, SAMPLE_COLUMNS
+from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.errors import UsageError
@@ -26,6 +25,7 @@ from loop.examples import Examples
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from loop.watch import Control, Stopped
+from tests.columns import COLUMNS, SAMPLE_COLUMNS
 
 COSTS = ("train_seconds", "sample_seconds")
 
@@ -60,7 +60,7 @@ def finished(tmp_path_factory):
             compilations.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    run(CONFIG, directory, measure, Control(tell=lambda p: seen.append((p.generation, len(compilations)))))
+    run(CONFIG, directory, measure_generation, Control(tell=lambda p: seen.append((p.generation, len(compilations)))))
     seen.append((CONFIG.loop.generations, len(compilations)))
     return directory, seen
 
@@ -125,7 +125,12 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
 def test_a_finished_run_is_not_recomputed(finished):
     directory, _ = finished
     before = (directory.path / "metrics.csv").stat().st_mtime_ns
-    run(CONFIG, RunDirectory(directory.path), measure, Control(tell=lambda p: pytest.fail("a step was taken")))
+    run(
+        CONFIG,
+        RunDirectory(directory.path),
+        measure_generation,
+        Control(tell=lambda p: pytest.fail("a step was taken")),
+    )
     assert (directory.path / "metrics.csv").stat().st_mtime_ns == before
 
 
@@ -135,7 +140,7 @@ def test_resumed_equals_uninterrupted(finished, tmp_path, complete):
     shutil.copytree(directory.path, tmp_path / "run")
     cut = RunDirectory(tmp_path / "run")
     cut.write_rows([r for r in cut.rows() if r["generation"] < complete])  # as if killed before the rest was measured
-    run(CONFIG, cut, measure)
+    run(CONFIG, cut, measure_generation)
     assert results(cut) == results(directory)
     for cell in CONFIG.cells():
         assert cut.read_samples(cell, 2).expressions == directory.read_samples(cell, 2).expressions
@@ -148,7 +153,7 @@ def test_rows_that_were_lost_are_measured_again(finished, tmp_path):
     cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
     cut.write_rows(cut.rows()[:-2])
     said: list[str] = []
-    run(CONFIG, cut, measure, Control(warn=said.append, tell=lambda p: pytest.fail("a step was taken")))
+    run(CONFIG, cut, measure_generation, Control(warn=said.append, tell=lambda p: pytest.fail("a step was taken")))
     assert results(cut) == results(directory)
     assert len(said) == 1 and "lost rows: generation 2 is measured again" in said[0]
 
@@ -161,8 +166,57 @@ def test_what_is_computed_again_does_not_count_as_complete(finished, tmp_path):
     file = next(cut.samples_path(1).glob("*.array_record*"))
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(Stopped):
-        run(CONFIG, cut, measure, Control(stop=lambda: True))
+        run(CONFIG, cut, measure_generation, Control(stop=lambda: True))
     assert {row["generation"] for row in cut.rows()} == {0}
+
+
+def plant_another_past(directory: RunDirectory, generation: int) -> None:
+    """Samples and checkpoints that are whole and sealed, but of a run that went otherwise."""
+    cells = CONFIG.cells()
+    samples = {cell: directory.read_samples(cell, generation) for cell in cells}
+    stored = {cell: directory.load(cell, generation) for cell in cells}
+    odd = {
+        cell: dataclasses.replace(s, training_set=s.training_set.take(np.arange(len(s.training_set))[::-1]))
+        for cell, s in stored.items()
+    }
+    directory.save(generation, odd)
+    directory.wait()
+    directory.write_samples(generation, {cell: (s.expressions[::-1], s.verdicts) for cell, s in samples.items()})
+
+
+def test_after_damage_nothing_of_another_past_is_taken(finished, tmp_path):
+    """Generation 1 is damaged and computed again; the run is stopped, and what lies there of generation 2 is older."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    plant_another_past(cut, 2)
+    file = next(cut.samples_path(1).glob("*.array_record*"))
+    file.write_bytes(file.read_bytes()[:-1])
+    generations: list[int] = []
+    with pytest.raises(Stopped):
+        run(
+            CONFIG,
+            cut,
+            measure_generation,
+            Control(tell=lambda p: generations.append(p.generation), stop=lambda: 2 in generations),
+        )
+    run(CONFIG, cut, measure_generation, Control(tell=lambda p: generations.append(p.generation)))
+    assert set(generations) == {1, 2}
+    assert results(cut) == results(directory)
+    for cell in CONFIG.cells():
+        assert cut.read_samples(cell, 2).expressions == directory.read_samples(cell, 2).expressions
+        assert cut.load(cell, 2).training_set == directory.load(cell, 2).training_set
+
+
+def test_a_checkpoint_of_another_past_is_not_measured(finished, tmp_path):
+    """As a kill between the writing of samples and checkpoint can leave them."""
+    directory, _ = finished
+    cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    cut.write_rows([row for row in cut.rows() if row["generation"] < 2])
+    plant_another_past(cut, 2)
+    said: list[str] = []
+    run(CONFIG, cut, measure_generation, Control(warn=said.append))
+    assert "is of another past" in said[0]
+    assert results(cut) == results(directory)
 
 
 def test_a_generation_with_a_wrong_number_is_refused(finished, tmp_path):
@@ -173,7 +227,7 @@ def test_a_generation_with_a_wrong_number_is_refused(finished, tmp_path):
         rows[row]["generation"] = wrong
         cut.write_rows(rows)
         with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged: generation"):
-            run(CONFIG, cut, measure)
+            run(CONFIG, cut, measure_generation)
         assert cut.rows() == rows
 
 
@@ -196,7 +250,7 @@ def test_a_failure_beside_the_training_ends_it_soon(tmp_path, monkeypatch):
             time.sleep(0.5)
 
     with pytest.raises(OSError, match="No space"):
-        run(c, start(tmp_path / "run", c), measure, Control(tell=tell))
+        run(c, start(tmp_path / "run", c), measure_generation, Control(tell=tell))
     assert steps.count(1) == 1
 
     begun, release = threading.Event(), threading.Event()
@@ -213,14 +267,14 @@ def test_a_failure_beside_the_training_ends_it_soon(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunDirectory, "write_samples", slow_full_disk)
     with pytest.raises(OSError, match="No space"):
-        run(c, start(tmp_path / "stopped", c), measure, Control(stop=stop))
+        run(c, start(tmp_path / "stopped", c), measure_generation, Control(stop=stop))
 
 
 def test_a_result_does_not_depend_on_the_other_cells(finished, tmp_path):
     directory, _ = finished
     one = config(cycles=("full",), fresh_ratios=(0.5,), seeds=(1,))
     alone = start(tmp_path / "alone", one)
-    run(one, alone, measure)
+    run(one, alone, measure_generation)
     for mine in results(alone):
         both = next(r for r in results(directory) if all(r[k] == mine[k] for k in COLUMNS[:4]))
         assert mine["train_loss"] == pytest.approx(both["train_loss"], rel=1e-3)
@@ -232,12 +286,12 @@ def test_infinite_loss_ends_the_cell_with_a_status(tmp_path):
     c.train.update(learning_rate=1e30, grad_clip=1e30)
     c.sweep.update(cycles=("full",), seeds=(0,))
     directory = start(tmp_path / "run", resolve(c))
-    run(resolve(c), directory, measure)
+    run(resolve(c), directory, measure_generation)
     rows = directory.rows()
     assert len(rows) == 2  # φ = 0 and 0.5
     assert all(re.fullmatch(r"loss not finite at step \d+", r["status"]) for r in rows)
     assert (directory.path / "metrics.csv").read_text() == ",".join(COLUMNS) + "\n"
-    run(resolve(c), directory, measure, Control(tell=lambda p: pytest.fail("an ended cell went on")))
+    run(resolve(c), directory, measure_generation, Control(tell=lambda p: pytest.fail("an ended cell went on")))
 
 
 def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
@@ -255,7 +309,7 @@ def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop.run, "run_generation", with_a_failure)
     directory = start(tmp_path / "run", c)
-    run(c, directory, measure)
+    run(c, directory, measure_generation)
     ours = [(r["cycle"], r["generation"], r.get("status")) for r in directory.rows()]
     end = "loss not finite at step 7"
     assert ours == [("full", 0, None), ("fresh", 0, None), ("full", 1, end), ("fresh", 1, None), ("fresh", 2, None)]
@@ -263,5 +317,5 @@ def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
         directory.load(bad, 1)
     # Resumed after the failure, the cell stays ended.
     directory.write_rows([r for r in directory.rows() if r["generation"] < 2])
-    run(c, directory, measure)
+    run(c, directory, measure_generation)
     assert [(r["cycle"], r["generation"], r.get("status")) for r in directory.rows()] == ours

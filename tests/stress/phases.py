@@ -5,8 +5,8 @@ A generation is written and measured beside the training of the next one, so a k
 
 from pathlib import Path
 
-from eval.measures.row import COLUMNS
 from loop.storage.metrics_files import _table
+from tests.columns import COLUMNS
 from tests.stress.sweep import Start, complete_generations
 
 # In the order of a run.

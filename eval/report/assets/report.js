@@ -74,22 +74,29 @@ function save(name, rows) {
 
 // Measures against generation.
 
-const CONTROL = "control (fresh)";
+const controlName = (cycle) => `control (${cycle})`;
+const isControl = (run, cycle) => run.controls.includes(cycle);
 const DASHES = [[1, 0], [6, 2], [4, 2, 1, 2], [1, 2], [8, 2, 1, 2, 1, 2]];
+
+/** The cycles that have a panel: those that train on generated examples, or else the control itself. */
+function panelsOf(runs) {
+  const all = runs.flatMap((run) => run.cells.map((cell) => cell.cycle));
+  const consuming = runs.flatMap((run) => run.cells.map((cell) => cell.cycle).filter((cycle) => !isControl(run, cycle)));
+  return unique(consuming.length ? consuming : all);
+}
 
 /** One row per line and generation: means over seeds (`kind` mean) and, if wanted, single seeds. */
 function measureRows() {
   const rows = [];
   for (const run of data.runs) {
-    const cycles = unique(run.cells.map((cell) => cell.cycle)).filter((cycle) => cycle !== "fresh");
-    for (const panel of cycles.length ? cycles : ["fresh"]) {
+    for (const panel of panelsOf([run])) {
       if (!state.cycles.has(panel)) continue;
-      const here = run.cells.filter((cell) => cell.cycle === "fresh" || cell.cycle === panel);
+      const here = run.cells.filter((cell) => isControl(run, cell.cycle) || cell.cycle === panel);
       for (const group of Object.values(Object.groupBy(here, (cell) => `${cell.cycle} ${cell.fresh_ratio}`))) {
         const { cycle, fresh_ratio: ratio } = group[0];
-        if (cycle !== "fresh" && !state.ratios.has(ratio)) continue;
+        if (!isControl(run, cycle) && !state.ratios.has(ratio)) continue;
         const common = { panel: several ? `${panel} · ${run.label}` : panel, run: run.label, cycle,
-                         line: cycle === "fresh" ? CONTROL : phi(ratio) };
+                         line: isControl(run, cycle) ? controlName(cycle) : phi(ratio), control: isControl(run, cycle) };
         const at = new Map(); // generation: [seed, value, cell] of every seed that has one
         for (const cell of group) {
           cell.generations.forEach((generation, i) => {
@@ -128,9 +135,10 @@ function measureChart(rows, room) {
   const columns = Math.max(1, Math.min(panels, shared, Math.floor(room / 270)));
   const { label } = data.measures.find((measure) => measure.name === state.measure);
   const low = Math.min(...rows.map((row) => row.low)), high = Math.max(...rows.map((row) => row.high));
-  const lines = [...data.ratios.map(phi), CONTROL];
-  const colours = [...data.colours[dark.matches ? "dark" : "light"], css("--muted")];
-  const dashes = [...data.ratios.map((_, i) => DASHES[i % DASHES.length]), [3, 3]];
+  const controls = unique(rows.filter((row) => row.control).map((row) => row.line));
+  const lines = [...data.ratios.map(phi), ...controls];
+  const colours = [...data.colours[dark.matches ? "dark" : "light"], ...controls.map(() => css("--muted"))];
+  const dashes = [...data.ratios.map((_, i) => DASHES[i % DASHES.length]), ...controls.map(() => [3, 3])];
   const there = lines.map((line, i) => [line, i]).filter(([line]) => rows.some((row) => row.line === line));
   const domain = there.map(([line]) => line);
   chart.data.values = rows.map((row) => ({ ...row, colour: colours[lines.indexOf(row.line)] }));
@@ -222,10 +230,8 @@ function fillPickers() {
       $("cell").append(part);
     }
   });
-  const cells = data.runs.flatMap((run) => run.cells);
-  const cycles = unique(cells.map((cell) => cell.cycle)).filter((cycle) => cycle !== "fresh");
   choices($("ratios"), "ratio", data.ratios, phi, state.ratios);
-  choices($("cycles"), "cycle", cycles.length ? cycles : ["fresh"], String, state.cycles);
+  choices($("cycles"), "cycle", panelsOf(data.runs), String, state.cycles);
 }
 
 function redraw() { showMeasure(); showCell(); }

@@ -17,6 +17,10 @@ function generationOf(cell) {
   return there.reduce((best, t) => (Math.abs(t - wanted) < Math.abs(best - wanted) ? t : best), there[0]);
 }
 
+/** Not every language has depths. */
+const has = (cell, what) => Object.values(cell.views).some((view) => view[what]);
+const histogramsOf = (cell) => ["depth", "length"].filter((what) => has(cell, what));
+
 function histogramRows(cell, what, generation) {
   const run = data.runs[state.run], counts = cell.views[generation]?.[what], truth = run.truth?.[what];
   const width = what === "length" ? run.width : 1;
@@ -101,7 +105,8 @@ async function showCell() {
   $("descent-none").hidden = descent.length > 0;
   const drawn = [];
   if (histograms) {
-    for (const what of ["depth", "length"]) drawn.push(draw($(`${what}-chart`), histogram(cell, what, generation)));
+    $("depth-part").hidden = !has(cell, "depth");
+    for (const what of histogramsOf(cell)) drawn.push(draw($(`${what}-chart`), histogram(cell, what, generation)));
   }
   if (descent.length) {
     const chart = structuredClone(data.charts.descent);
@@ -127,7 +132,7 @@ function showSlider() {
 /** The charts' share of a new generation: new rows in the same axes. */
 function update() {
   const cell = chosenCell(), generation = generationOf(cell);
-  for (const what of ["depth", "length"]) {
+  for (const what of histogramsOf(cell)) {
     $(`${what}-chart`).view?.data("rows", histogramRows(cell, what, generation)).run();
   }
   $("descent-chart").view?.signal("now", generation).run();
@@ -139,10 +144,7 @@ function showGeneration() {
   const run = data.runs[state.run], at = cell.generations.indexOf(generation);
   $("generation-shown").textContent = `${generation}`;
   $("generation").setAttribute("aria-valuetext", `generation ${generation}`);
-  const facts = [["diversity", "levenshtein_diversity"], ["unique", "unique_fraction"],
-                 ["semantically correct", "semantic_correctness"], ["in support", "in_support"],
-                 ["most frequent", "top1_share"]];
-  $("facts").replaceChildren(...facts.filter(([, name]) => cell.values[name]).map(([label, name]) => {
+  $("facts").replaceChildren(...run.facts.filter(([, name]) => cell.values[name]).map(([label, name]) => {
     const fact = element("div");
     const value = cell.values[name][at];
     const shown = name === "levenshtein_diversity" || value == null ? number(value, 3) : percent(value);

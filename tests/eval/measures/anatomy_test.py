@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.measures.anatomy import anatomy, real_root_share, unique_trees_fraction
+from eval.measures.anatomy import anatomy
+from eval.measures.diversity import unique_trees_fraction
 from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import AND, OR, encode
 from logic.boolean.trees import commutative_form
 from logic.boolean.verifier import verify
@@ -45,7 +47,7 @@ def test_swapping_operands_does_not_change_the_form():
 def test_different_trees_stay_different():
     forms = encode(["(True and False)", "(False and True)", "(True or False)", "(not True)", "(not False)"])
     assert len({commutative_form(e) for e in forms}) == 4
-    assert unique_trees_fraction(Counter(forms)) == 4 / 5
+    assert unique_trees_fraction(Counter(forms), Boolean()) == 4 / 5
 
 
 @given(st.lists(st.integers(1, 7), max_size=12).map(bytes))
@@ -60,7 +62,8 @@ def test_anatomy_counts():
     train = concatenate([Examples.drawn(encode(["(not False)", "(True or True)"]), 0)])
     lines = ["(not False)", "(not False)", "(True and False)", "", "True or"]
     samples = Examples.written(encode(lines), 0, train)
-    found = anatomy(samples, verify(samples.expressions, GRAMMAR), train, GRAMMAR)
+    language = Boolean(1, 3)
+    found = anatomy(samples, language.verify(samples.expressions), train, language)
     assert json.loads(json.dumps(found)) == found
     assert (found["samples"], found["distinct"], found["distinct_trees"]) == (5, 4, 4)
     assert found["depth"] == [2, 3]
@@ -77,4 +80,3 @@ def test_anatomy_counts():
         "in_support": True,
     }
     assert {t["probability"] for t in found["top"][1:]} == {0.0}
-    assert real_root_share(samples) == 0.4

@@ -13,6 +13,7 @@ import pytest
 from eval.measures.anatomy import anatomy
 from eval.report.build import build_report
 from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import encode
 from logic.boolean.verifier import verify
 from loop.cell import Cell
@@ -129,7 +130,7 @@ def make_run(path, generations=4, dissected=True):
         verdicts = verify(expressions, grammar)
         run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
         if dissected:
-            part = anatomy(Examples.written(expressions, t, train), verdicts, train, grammar)
+            part = anatomy(Examples.written(expressions, t, train), verdicts._asdict(), train, Boolean(1, 3))
             part["top"][-1]["expression"] = HOSTILE
             run.write_anatomy(t, [c.keys | {"generation": t} | part for c in cells])
     return run

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -10,18 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.report.build import build_report
-from eval.report.page import LONGEST_SAMPLE, Shown, show_samples
+from eval.report.samples import LONGEST_SAMPLE, Shown, show_samples
 from eval.report.terminal import print_findings
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import encode
-from logic.boolean.verifier import verify
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
-GRAMMAR = Grammar(1, 3)
+LANGUAGE = Boolean(1, 3)
 MARKUP = "<script>alert('x')</script> & <eos>"
 WRITTEN = ["(not False)", "not False", "(not True)", "(True and", "", "(not False)"]
 
@@ -45,9 +43,9 @@ def make_run(path, cycles=("full",), ratios=(0.0, 0.5), seeds=2, generations=4, 
     run.write_rows([*rows_of(cells, generations), *extra])
     if samples:
         expressions = encode(WRITTEN) * 4  # only the first ten are shown
-        verdicts = verify(expressions, GRAMMAR)
+        verdicts = LANGUAGE.verify(expressions)
         for t in range(generations):
-            run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
+            run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts)))
     return run
 
 
@@ -166,7 +164,7 @@ def test_the_first_samples_are_shown_in_their_order(report):
 
 def test_long_samples_are_cut():
     expressions = encode(["(" * 500, "(not False)"])
-    long, short = show_samples(expressions, verify(expressions, GRAMMAR))
+    long, short = show_samples(LANGUAGE, expressions, LANGUAGE.verify(expressions))
     assert long.text == f"{'(' * LONGEST_SAMPLE} … (500 symbols)"
     assert short == Shown("(not False)", "support")
 
@@ -265,11 +263,9 @@ def test_without_rows_there_is_nothing_to_report(tmp_path):
     assert not run.report.exists()
 
 
-def test_a_large_run_renders_soon_and_small(tmp_path):
+def test_the_page_of_a_large_run_is_small(tmp_path):
     run = make_run(tmp_path / "run", ("full", "balanced"), (0.0, 0.25, 0.5), seeds=3, generations=20, samples=False)
-    start = time.perf_counter()
     page = build_report([run])
-    assert time.perf_counter() - start < 30
     assert page.stat().st_size < 5_000_000
 
 

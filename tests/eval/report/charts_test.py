@@ -7,28 +7,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.report import charts, page
+from eval.report import samples as samples_shown
 from eval.report.build import read_run
-from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import OPEN
-from logic.boolean.verifier import verify
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 from tests.eval.report.build_test import rows_of
 
-GRAMMAR = Grammar(1, 3)
+LANGUAGE = Boolean(1, 3)
 CELLS = [Cell("full", 0.0, 0), Cell("full", 0.5, 0), Cell("fresh", 1.0, 0)]
 
 
-def make_run(path, generations=3, samples=100, language=True):
+def make_run(path, generations=3, samples=100):
     run = RunDirectory(path)
-    run.create({"language": {"min_depth": 1, "max_depth": 3}} if language else {}, "cpu")
+    run.create({"language": {"min_depth": 1, "max_depth": 3}}, "cpu")
     run.write_rows(list(rows_of(CELLS, generations)))
     for t in range(generations):
-        expressions = GRAMMAR.sample(samples, np.random.default_rng(t)) if samples else []
-        verdicts = verify(expressions, GRAMMAR)
-        run.write_samples(t, dict.fromkeys(CELLS, (expressions, verdicts._asdict())))
+        expressions = LANGUAGE.sample(samples, np.random.default_rng(t)) if samples else []
+        verdicts = LANGUAGE.verify(expressions)
+        run.write_samples(t, dict.fromkeys(CELLS, (expressions, verdicts)))
     return run
 
 
@@ -72,13 +72,18 @@ def test_every_numeric_column_can_be_chosen():
         ("novelty", "novelty (not in the training set)"),
         ("new_measure", "new measure"),
     ]
-    labels = [label for names in charts.GROUPS.values() for label in names.values()]
-    assert max(Counter(labels).values()) == 1
 
 
-def test_every_column_of_the_table_has_a_name():
-    named = {name for names in charts.GROUPS.values() for name in names}
-    assert named == set(COLUMNS[4:])
+def test_the_picker_has_every_column_under_its_label():
+    picker = charts.measures_of([pd.DataFrame([dict.fromkeys(COLUMNS, 0.5)])])
+    assert {m["name"] for m in picker} == set(COLUMNS[4:])
+    assert "Other" not in {m["group"] for m in picker}
+    assert picker[0] == {
+        "group": "What the model writes",
+        "name": "levenshtein_diversity",
+        "label": "Levenshtein diversity",
+    }
+    assert max(Counter(m["label"] for m in picker).values()) == 1
 
 
 def test_views_of_a_run_without_anatomy_files(tmp_path):
@@ -88,8 +93,8 @@ def test_views_of_a_run_without_anatomy_files(tmp_path):
     assert set(data["cells"][0]["views"]) == {0, 1, 2}
     view = data["cells"][1]["views"][2]
     samples = run.read_samples(CELLS[1], 2)
-    shown = [page.Shown(*data["texts"][i]) for i in view["first"]]
-    assert shown == page.show_samples(samples.expressions, samples.verdicts)[:10]
+    shown = [samples_shown.Shown(*data["texts"][i]) for i in view["first"]]
+    assert shown == samples_shown.show_samples(LANGUAGE, samples.expressions, samples.verdicts)[:10]
     assert view["samples"] == sum(view["depth"]) == sum(view["length"]) == 100
     assert view["depth"][1] == sum(e.count(OPEN) == 1 for e in samples.expressions)
     assert view["roots"] == []
@@ -109,16 +114,11 @@ def test_anatomy_files_are_preferred(tmp_path):
     assert view["roots"] == [[-1, 3], [2, 1]]
     assert view["depth"] == [0, 1, 0, 0, 0, 3]  # up to the bound of 3, one more, and all that is deeper
     text, share, probability = view["top"][0]
-    assert (data["texts"][text], share, probability) == (page.Shown("not False", "correct"), 1, 0)
+    assert (data["texts"][text], share, probability) == (samples_shown.Shown("not False", "correct"), 1, 0)
     assert set(data["cells"][1]["views"][0]) == {"first"}
 
 
-def test_runs_without_samples_or_language(tmp_path):
-    run = make_run(tmp_path / "a", generations=2, language=False)
-    data = page.run_data(read_run(run))
-    assert data["truth"] is None and set(data["cells"][0]["views"][1]) == {"first"}
-    run.write_anatomy(1, [anatomy_of(CELLS[0], 1)])
-    assert page.run_data(read_run(run))["cells"][0]["views"][1]["depth"] == [0, 4]
+def test_a_run_without_readable_samples_has_no_views(tmp_path):
     none = make_run(tmp_path / "b", generations=1, samples=0)
     for path in none.path.glob("samples/*/*array_record*"):
         path.unlink()

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.statistics import onset
 from eval.statistics.fall import (
     Comparison,
@@ -23,6 +22,7 @@ from eval.statistics.findings import NOT_SHOWN, SHOWN, findings
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
 from eval.statistics.summary import Estimate, summary
 from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, UNDECIDED, Shape
+from tests.columns import COLUMNS
 
 WALK = 0.003  # of the start, per generation
 NOISES = (0.01, 0.02, 0.03)

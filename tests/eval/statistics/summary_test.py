@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.measures.row import COLUMNS
 from eval.statistics.findings import NOT_SHOWN, SHOWN, UNDECIDED, findings, percent
 from eval.statistics.summary import EVENTS, mean_interval, summary, tables
+from tests.columns import COLUMNS
 
 
 def cell_rows(cycle, ratio, seed, diversity, correctness, unique=None):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logic.boolean.symbols import EOS, UNKNOWN, VOCAB_SIZE, WORDS, decode, encode
+from logic.boolean.symbols import EOS, UNKNOWN, VARIABLES, VOCAB_SIZE, WORDS, decode, encode, vocabulary
 from logic.ids import lengths, pad, unpad
 
 symbol_strings = st.lists(st.integers(1, VOCAB_SIZE - 1), max_size=40).map(bytes)
@@ -31,6 +31,30 @@ def test_any_white_space_separates(symbols_and_spaces, margin):
 def test_other_words_are_unknown(word):
     expected = WORDS.index(word) if word in WORDS[1:] else UNKNOWN
     assert encode([f"({word} and {word})"]) == [bytes([1, expected, 3, expected, 2])]
+
+
+@given(st.integers(0, 4), st.data())
+@settings(deadline=None, max_examples=200)
+def test_variables_read_back_as_themselves(num_variables, data):
+    symbol = st.integers(1, VOCAB_SIZE + num_variables - 1)
+    expressions = data.draw(st.lists(st.lists(symbol, max_size=20).map(bytes), max_size=5))
+    assert encode(decode(expressions), num_variables) == expressions
+
+
+@pytest.mark.parametrize("num_variables", range(5))
+def test_a_variable_that_the_language_lacks_is_unknown(num_variables):
+    (read,) = encode(["p q r s"], num_variables)
+    assert list(read) == [*range(8, 8 + num_variables)] + [UNKNOWN] * (4 - num_variables)
+    words = vocabulary(num_variables)
+    assert words == WORDS + VARIABLES[:num_variables] and len(words) <= UNKNOWN
+    assert encode(["pq", "P", "p_", "t"], num_variables) == [bytes([UNKNOWN])] * 4
+
+
+@given(st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=200)
+def test_half_of_a_character_is_an_unknown_word(word):
+    """Text can hold lone surrogates, of names of files that are not UTF-8 or of JSON."""
+    assert encode([f"(True and {word})", "True"]) == [bytes([1, 6, 3, UNKNOWN, 2]), bytes([6])]
 
 
 @given(batches)

@@ -136,5 +136,70 @@ def test_all_short_strings():
     assert check(strings).sum() > 100
 
 
-def test_empty_batch():
-    assert all(len(column) == 0 for column in evaluate([]))
+def substituted(expressions: list[bytes], num_variables: int) -> np.ndarray:
+    """Truth tables by evaluating every row on its own, with constants in the place of the variables; uint16_N."""
+    table = np.zeros(len(expressions), np.uint16)
+    for row in range(1 << num_variables):
+        constants = bytes(TRUE if row >> i & 1 else FALSE for i in range(num_variables))
+        translation = bytes.maketrans(bytes(range(8, 8 + num_variables)), constants)
+        value = evaluate([x.translate(translation) for x in expressions]).value
+        table |= value.astype(np.uint16) << row
+    return table
+
+
+def with_variables(expression: bytes, rng: random.Random, num_variables: int) -> bytes:
+    """Some of the constants replaced by variables."""
+    leaves = [TRUE, FALSE, *[*range(8, 8 + num_variables)] * 3]
+    return bytes(rng.choice(leaves) if symbol in (TRUE, FALSE) else symbol for symbol in expression)
+
+
+@pytest.mark.parametrize("num_variables", [1, 2, 3, 4])
+def test_rows_are_what_constants_in_the_variables_places_give(num_variables):
+    rng = random.Random(num_variables)
+    whole = [random_expression(rng, size, rng.choice((0.3, 0.6, 0.95))) for size in [10, 100, 1000, 3000] * 25]
+    strings = [with_variables(x, rng, num_variables) for x in whole]
+    for x in strings[:]:
+        i = rng.randrange(len(x))
+        strings.append(x[:i] + bytes([rng.randint(1, 7 + num_variables)]) + x[i + rng.randint(0, 1) :])
+    symbols = range(1, 9 + num_variables)  # the last is no word of the language
+    strings += [bytes(rng.choices(symbols, k=rng.randint(0, 9))) for _ in range(20_000)]
+    e = evaluate(strings, num_variables)
+    table = substituted(strings, num_variables)
+    np.testing.assert_array_equal(e.table, table)
+    full = 2**2**num_variables - 1
+    assert len(set(table.tolist())) >= 4 * num_variables
+    np.testing.assert_array_equal(e.value, table == full)
+    np.testing.assert_array_equal(e.rows_true, [bin(x).count("1") / 2**num_variables for x in table.tolist()])
+    as_true = [
+        x.translate(bytes.maketrans(bytes(range(8, 8 + num_variables)), bytes([TRUE] * num_variables))) for x in strings
+    ]
+    same = evaluate(as_true)
+    for name in ("syntactic", "bracketed", "depth", "leaf_min", "leaf_max"):  # a variable is a leaf as True is
+        np.testing.assert_array_equal(getattr(e, name), getattr(same, name), name)
+    assert e.syntactic[:100].all() and 0.02 < e.syntactic[100:].mean() < 0.9
+    np.testing.assert_array_equal(e.constants, [TRUE in x or FALSE in x for x in strings])
+
+
+def test_masks_of_one_row_are_the_values():
+    """Without variables the truth table has one row, whether it is kept in the frame or beside it."""
+    rng = random.Random(5)
+    strings = [bytes(rng.choices(range(1, 8), k=rng.randint(0, 9))) for _ in range(20_000)]
+    strings += [random_expression(rng, 50, 0.5) for _ in range(200)]
+    beside = evaluate(strings, 0, np.zeros(sum(map(len, strings)), np.uint16))
+    for name, column in evaluate(strings)._asdict().items():
+        np.testing.assert_array_equal(column, getattr(beside, name), name)
+
+
+def test_what_brackets_close():
+    expressions = encode(["((p and q) or (not p))", "(p", "((q))", "p or q", "(True and not (q or p))"], 2)
+    closed = np.zeros(sum(map(len, expressions)), np.uint16)
+    evaluate(expressions, 2, closed)
+    at = np.frombuffer(b"".join(expressions), np.uint8) == CLOSE
+    p, q = 0b1010, 0b1100
+    assert closed[at].tolist() == [p & q, 15 ^ p, p & q | 15 ^ p, q, q, p | q, 15 ^ (p | q)]
+
+
+@pytest.mark.parametrize("num_variables", [0, 1, 4])
+def test_empty_batch(num_variables):
+    assert all(len(column) == 0 for column in evaluate([], num_variables))
+    assert evaluate([b"", b""], num_variables).rows_true.tolist() == [0, 0]

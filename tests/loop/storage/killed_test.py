@@ -13,13 +13,13 @@ import sys
 import numpy as np
 import pytest
 
-from eval.measures.row import COLUMNS
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
 OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
@@ -114,11 +114,11 @@ def test_samples(tmp_path, before):
         assert not left_overs(directory)
         if directory.has_samples(0):
             assert directory.read_samples(CELLS[0], 0).expressions in (
-                samples(1)[CELLS[0]].expressions,
-                samples(2)[CELLS[0]].expressions,
+                samples(1)[CELLS[0]][0],
+                samples(2)[CELLS[0]][0],
             )
         directory.write_samples(0, samples(2))
-        assert directory.read_samples(CELLS[1], 0).expressions == samples(2)[CELLS[1]].expressions
+        assert directory.read_samples(CELLS[1], 0).expressions == samples(2)[CELLS[1]][0]
         assert not left_overs(directory)
 
 

@@ -1,11 +1,13 @@
 """metrics.jsonl and metrics.csv, torn, damaged and stale."""
 
+import csv
+
 import pytest
 
-from eval.measures.row import COLUMNS
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.metrics_files import read_rows, repair_rows, write_rows
+from tests.columns import COLUMNS
 
 CELLS = [Cell("full", 0.25, 0), Cell("fresh", 1.0, 0)]
 ROWS = [{**dict.fromkeys(COLUMNS, 0.5), **c.keys, "generation": t, "kl_depth": None} for t in range(3) for c in CELLS]
@@ -84,6 +86,34 @@ def test_a_column_of_another_name_is_damage(directory):
     path.write_bytes(path.read_bytes().replace(b"novelty", b"novelti", 1))
     with pytest.raises(UsageError, match="line 1, is damaged"):
         repaired(directory)
+
+
+RENAMED = tuple("originality" if name == "novelty" else name for name in COLUMNS if name != "steps")
+
+
+@pytest.mark.parametrize("recorded", [RENAMED, ()], ids=["recorded", "version 0.1"])
+def test_rows_of_other_measures_are_not_damaged(tmp_path, recorded):
+    """They were written when a measure had another name, and one more was there."""
+    rows = [{"originality" if k == "novelty" else k: v for k, v in row.items() if k != "steps"} for row in ROWS]
+    write_rows(tmp_path, rows, recorded)
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    assert before[tmp_path / "metrics.csv"].decode().splitlines()[0] == ",".join(RENAMED)
+    repair_rows(tmp_path, recorded, pytest.fail)
+    assert read_rows(tmp_path) == rows
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("recorded", [COLUMNS, ()], ids=["recorded", "version 0.1"])
+def test_a_run_that_goes_on_with_other_measures_keeps_both(tmp_path, recorded):
+    later = {"new" if name == "novelty" else name: value for name, value in ROWS[-1].items()} | {"generation": 3}
+    both = (*recorded, "new") if recorded else ()
+    write_rows(tmp_path, [*ROWS, later], both)
+    repair_rows(tmp_path, both, pytest.fail)
+    assert read_rows(tmp_path) == [*ROWS, later]
+    with (tmp_path / "metrics.csv").open() as file:
+        first, *_, last = csv.DictReader(file)
+    assert tuple(first) == (*COLUMNS, "new")
+    assert (first["novelty"], first["new"], last["novelty"], last["new"]) == ("0.5", "", "", "0.5")
 
 
 @pytest.mark.parametrize("table", [None, b"", b"cycle,fresh_ratio\n"])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from etils import epath
 
-from eval.measures.row import COLUMNS
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.cell import Cell
@@ -15,6 +14,7 @@ from loop.storage.checksums import Damaged
 from loop.storage.combine import combine_metrics
 from loop.storage.environment import differing_fields
 from loop.storage.run_directory import RunDirectory
+from tests.columns import COLUMNS
 
 CONFIG = {"model": {"width": 64}, "sweep": {"seeds": (0, 1), "axes": ()}}
 CELL, OTHER = Cell("full", 0.25, 3), Cell("fresh", 1.0, 3)
@@ -43,6 +43,20 @@ def test_a_run_is_known_again_and_another_is_refused(directory):
     named = r"model\.width = 64 there, 32 here; sweep\.seeds = \[0, 1\] there, \[0\] here"
     with pytest.raises(UsageError, match=named):
         directory.create({"model": {"width": 32}, "sweep": {"seeds": (0,), "axes": ()}}, "1 x test")
+
+
+def test_columns_are_recorded_and_later_ones_added(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.create(CONFIG, "1 x test", {"columns": ["cycle", "novelty", "steps"]})
+    assert directory.config()["columns"] == ["cycle", "novelty", "steps"]
+    directory.create(
+        CONFIG, "1 x test", {"columns": ["cycle", "new", "steps"]}
+    )  # goes on with code that has other measures
+    assert directory.config()["columns"] == ["cycle", "novelty", "steps", "new"]
+    before = (directory.path / "config.json").read_bytes()
+    directory.create(CONFIG, "2 x other", {"columns": ["cycle", "steps"]})
+    assert (directory.path / "config.json").read_bytes() == before
+    assert all("columns" not in change for change in directory.changes("1 x test"))
 
 
 def test_what_is_no_run_is_refused_and_left_alone(tmp_path):

@@ -21,7 +21,7 @@ def samples(expressions: list[bytes], **changes: Any) -> Samples:
 
 def assert_same(a: Samples, b: Samples) -> None:
     assert a.expressions == b.expressions
-    assert list(a.verdicts) == list(b.verdicts)
+    assert a.verdicts.keys() == b.verdicts.keys()
     for name, verdict in a.verdicts.items():
         assert verdict.dtype == b.verdicts[name].dtype == bool
         np.testing.assert_array_equal(verdict, b.verdicts[name])

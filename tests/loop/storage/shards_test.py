@@ -12,12 +12,10 @@ import hypothesis.strategies as st
 import pytest
 
 from eval.loaded import cells, load_generation
-from eval.measures.generation import measure
-from eval.measures.row import COLUMNS
+from eval.measures.generation import measure_generation
 from eval.report.build import build_report, read_run
 from launch.cluster.shards import enter, of_shard, parse_shard, refuse_sharded, unfinished
 from launch.configuration import resolve
-from launch.facts import FACTS
 from launch.presets.smoke import get_config
 from logic.errors import UsageError
 from loop.cell import Cell, split
@@ -26,6 +24,7 @@ from loop.storage.combine import combine_metrics
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import ShardedRun, open_run
 from loop.watch import Control
+from tests.columns import COLUMNS
 
 
 def smoke(**sweep):
@@ -95,11 +94,11 @@ def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("shards")
     whole, shared = RunDirectory(home / "local" / "run"), RunDirectory(home / "shared" / "run")
     whole.create(dataclasses.asdict(config), "1 x test")
-    run(config, whole, measure, Control(members="map"))
+    run(config, whole, measure_generation, Control(members="map"))
     for i in (1, 0):
-        directory = enter(shared, config, {"": config}, (i, 2), "1 x test", FACTS)
+        directory = enter(shared, config, {"": config}, (i, 2), "1 x test")
         directory.create(dataclasses.asdict(of_shard(config, (i, 2))), "1 x test")
-        run(of_shard(config, (i, 2)), directory, measure, Control(members="map"))
+        run(of_shard(config, (i, 2)), directory, measure_generation, Control(members="map"))
     return whole, open_run(shared.path)
 
 
@@ -159,7 +158,7 @@ def three(tmp_path):
     config = smoke()
     whole = RunDirectory(tmp_path / "run")
     for i, generations in enumerate([2, 1]):
-        directory = enter(whole, config, {"": config}, (i, 3), "1 x test", FACTS)
+        directory = enter(whole, config, {"": config}, (i, 3), "1 x test")
         shard = of_shard(config, (i, 3))
         directory.create(dataclasses.asdict(shard), "1 x test")
         directory.write_rows([row(cell, t) for t in range(generations) for cell in shard.cells()])
@@ -182,7 +181,7 @@ def test_a_share_whose_cells_have_all_ended_is_finished(three):
     for i in (1, 2):
         ended = [{**c.keys, "generation": 1, "status": "loss not finite"} for c in of_shard(config, (i, 3)).cells()]
         shard = RunDirectory(shared.shards[i].path)
-        shard.create(dataclasses.asdict(of_shard(config, (i, 3))), "1 x test", FACTS)
+        shard.create(dataclasses.asdict(of_shard(config, (i, 3))), "1 x test")
         shard.write_rows(shard.rows() + ended)
     assert unfinished(RunDirectory(shared.path)) == {}
     assert [r["generation"] for r in shared.rows()] == [0] * 3 + [1] * 5
@@ -192,22 +191,22 @@ def test_another_number_of_shares_is_refused(three, tmp_path):
     config, shared = three
     whole = RunDirectory(shared.path)
     with pytest.raises(UsageError, match="holds a run in 3 shards, not 2"):
-        enter(whole, config, {"": config}, (0, 2), "1 x test", FACTS)
+        enter(whole, config, {"": config}, (0, 2), "1 x test")
     with pytest.raises(UsageError, match=r"holds a run in 3 shards: give --shard=I/3"):
         refuse_sharded(whole)
     with pytest.raises(UsageError, match=r"loop\.generations = 2 there, 3 here"):
         other = dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=3))
-        enter(whole, other, {"": other}, (0, 3), "1 x test", FACTS)
+        enter(whole, other, {"": other}, (0, 3), "1 x test")
     solo = RunDirectory(tmp_path / "solo")
     solo.create(dataclasses.asdict(config), "1 x test")
     solo.write_rows([row(config.cells()[0], 0)])
     refuse_sharded(solo)
     with pytest.raises(UsageError, match="not in shards"):
-        enter(solo, config, {"": config}, (0, 2), "1 x test", FACTS)
+        enter(solo, config, {"": config}, (0, 2), "1 x test")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(UsageError, match="holds no run"):
-        enter(RunDirectory(tmp_path / "mine"), config, {"": config}, (0, 2), "1 x test", FACTS)
+        enter(RunDirectory(tmp_path / "mine"), config, {"": config}, (0, 2), "1 x test")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -229,7 +228,7 @@ def test_the_settings_of_axes_have_shares_too(tmp_path):
     }
     whole = RunDirectory(tmp_path / "run")
     for i in range(2):
-        shard = enter(whole, config, parts, (i, 2), "1 x test", FACTS)
+        shard = enter(whole, config, parts, (i, 2), "1 x test")
         shard.create(dataclasses.asdict(of_shard(config, (i, 2))), "1 x test")
         for label, part in parts.items():
             directory = shard.setting(label)
@@ -254,7 +253,6 @@ sys.path.insert(0, ".")
 from tests.loop.storage.shards_test import smoke
 from loop.storage.run_directory import RunDirectory
 from launch.cluster.shards import enter
-from launch.facts import FACTS
 config = smoke()
 for n in range(8):
     enter(RunDirectory(f"{sys.argv[1]}/{n}"), config, {"": config}, (int(sys.argv[2]), 4), "1 x test")
