@@ -23,9 +23,12 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from launch import standard_streams
+from launch.full import FULL, full_place
 from logic.errors import UsageError, printable
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
+
+_STORED = (".json", ".yaml", ".yml")  # files that launch/stored_configuration.py reads
 
 # What absl says of a value of the wrong type -> what a user can act on.
 _EXPECTED = {
@@ -56,10 +59,16 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
         _discard_stdout()
         sys.exit(141)
     except OSError as error:
-        if error.filename != standard_streams.STDOUT:
+        if error.filename == standard_streams.STDOUT:
+            _discard_stdout()
+            _fail(f"standard output cannot be written: {error.strerror}", 74)
+        if error.errno not in FULL:
             raise
-        _discard_stdout()
-        _fail(f"standard output cannot be written: {error.strerror}", 74)
+        _fail(f"{error.filename or full_place(Path.cwd())}: {FULL[error.errno]}", 74)
+    except ImportError as error:
+        if not _raised_by("etils", error):
+            raise
+        _fail(f"{error}: a path such as gs://bucket/run needs it", 2)
     raise AssertionError("absl.app.run exits")
 
 
@@ -93,6 +102,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
             print(_help(everything=arg.endswith("full")))
             sys.stdout.flush()
             sys.exit(0)
+    argv = [argv[0], *_configuration_files(argv[1:])]
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # beside a preset, which may lie in a run
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -101,11 +112,30 @@ def _parse_flags(argv: list[str]) -> list[str]:
         if not _raised_by_parsers(error):
             raise
         raise UsageError(_explain_override(error, argv)) from error
+    finally:
+        sys.dont_write_bytecode = before
     for name in flags.FLAGS:  # ml_collections tells of an unreadable configuration file at its first use only
         value = flags.FLAGS[name].value
         if type(value).__name__ == "_ErrorConfig":
             raise UsageError(_explain_override(vars(value)["_error"], argv))
     return rest
+
+
+def _configuration_files(arguments: list[str]) -> list[str]:
+    """The arguments with a preset in place of `--config=FILE` for a file that is none: JSON or YAML."""
+    result, words = [], iter(arguments)
+    for word in words:
+        name, equals, file = word.partition("=")
+        if name.lstrip("-") == "config" and name.startswith("-"):
+            file = os.path.expanduser(file if equals else next(words, ""))  # noqa: PTH111 (what follows a `:` stays)
+            suffix = Path(file).suffix
+            if suffix in _STORED:
+                file = f"{Path(__file__).parent / 'stored_configuration.py'}:{file}"
+            elif Path(file).is_file() and suffix != ".py":
+                raise UsageError(f"--config={file}: allowed are presets (.py), a run's config.json, and YAML (.yaml)")
+            word = f"{name}={file}"
+        result.append(word)
+    return result
 
 
 def _explain_flag(error: flags.Error) -> str:
@@ -116,7 +146,10 @@ def _explain_flag(error: flags.Error) -> str:
     flag, in_config_file, trace = message.partition("Error whilst parsing config file:")
     if in_config_file:
         kind, _, text = trace.strip().splitlines()[-1].partition(": ")
-        if not kind.endswith(("ValueError", "UsageError")):
+        if re.search(r"get_config\(\) (takes 0 positional|missing 1 required)", text):
+            takes = "none" if "takes 0" in text else "one"
+            return f"{flag}its get_config() takes {takes} of the arguments that --config=FILE:ARGUMENT gives"
+        if not kind.endswith(("ValueError", "UsageError")) and not text.startswith("Could not override field"):
             raise error  # a bug in the file, not a value that it refuses
         return flag + text
     for pattern, expected in _EXPECTED.items():
@@ -151,6 +184,12 @@ def _docstring(module: ModuleType) -> str:
     if module.__doc__ is None and module.__file__:
         return ast.get_docstring(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))) or ""
     return module.__doc__ or ""
+
+
+def _raised_by(package: str, error: BaseException) -> bool:
+    """Whether an error comes out of a package."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).split(".")[0] == package for frame, _ in frames)
 
 
 def _help(everything: bool) -> str:

@@ -8,6 +8,7 @@ import types
 import typing
 from typing import Any
 
+import numpy as np
 from ml_collections import config_dict
 
 from logic.language import Language
@@ -18,7 +19,26 @@ from loop.storage.settings import setting_name
 
 def defaults() -> config_dict.ConfigDict:
     """The paper's settings; a preset starts from here and changes what it wants."""
-    return config_dict.ConfigDict(_to_dict(Config()))
+    config = config_dict.ConfigDict()
+    for group, fields in _to_dict(Config()).items():
+        config[group] = _Group(fields)
+    return config
+
+
+class _Group(config_dict.ConfigDict):
+    """A group of fields, which takes NumPy's numbers and arrays as well."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as Python's; arrays and ranges as tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | range):
+        return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
+    return value
 
 
 def _to_dict(value: Any) -> dict[str, Any]:
@@ -96,6 +116,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _convert(kind: Any, value: Any, field: str) -> Any:
+    value = _plain(value)
     if isinstance(kind, types.UnionType):  # only `X | None` occurs
         return None if value is None else _convert(typing.get_args(kind)[0], value, field)
     if field == "sweep.axes":

@@ -8,7 +8,7 @@ from loop.cycles import CONTROLS
 
 
 def facts(config: Config) -> dict[str, Any]:
-    """`columns` of metrics.csv; `controls`: cycles that never train on generated examples; the kind of `random_keys`."""
+    """`columns` of metrics.csv; `controls`, the cycles that never train on generated examples; `random_keys`' kind."""
     from loop.streams import KEYS  # imports JAX
 
     return {"columns": list(columns(config.language)), "controls": list(CONTROLS), "random_keys": KEYS}

@@ -6,7 +6,7 @@ The exit statuses of all commands; those from 64 are of sysexits.h:
     1    a programming error, with its traceback; or no cell finished a generation
     2    the user's mistake, or a damaged file, in one line
     69   the device or the machine is out of memory
-    74   the disk is full, or the run's directory is read-only, unreadable or gone
+    74   the disk or standard output is full, or the run's directory is read-only, unreadable or gone
     75   stopped on request, everything is saved: give the same command again to go on
     76   another of several processes is gone; 134 where JAX's own runtime notices it first, and aborts
     130  stopped at once by a second Ctrl-C; what was saved before is not lost
@@ -25,15 +25,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from launch.cluster.distributed import LOST
+from launch.full import FULL, full_place
 from logic.errors import UsageError, printable
 
 OUT_OF_MEMORY, STORAGE, STOPPED = 69, 74, 75
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _MISSED = r"gloo \w+ failed|nccl.*(remote|abort)|coordination service|/job:jax_worker|async_\w+_complete barrier"
-_CODES = (*_FULL, *_GONE, *_REFUSED)
+_CODES = (*FULL, *_GONE, *_REFUSED)
 
 
 @contextlib.contextmanager
@@ -127,9 +127,11 @@ def _storage(error: BaseException, workdir: Path) -> tuple[int, str] | None:
     ours = file is None or str(workdir) in file  # tensorstore quotes paths within a longer text
     run = f"--workdir {workdir}"
     again = "the same command then goes on where the run stopped"
-    if code in _FULL:
-        where = run if ours else file
-        return STORAGE, f"{where}: {_FULL[code]}; make space, and {again}"
+    if code in FULL:
+        where = (run if file else full_place(workdir)) if ours else file
+        return STORAGE, f"{where}: {FULL[code]}; make space, and {again}"
+    if file is None and "No usable temporary directory" in str(error):
+        return STORAGE, f"{error} (TMPDIR): make space there, and {again}"
     if not ours:
         return None
     if not workdir.exists():

@@ -34,8 +34,9 @@ _MESH = flags.DEFINE_string(
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
 _COMPILATION_CACHE = flags.DEFINE_string(
     "compilation_cache",
-    "~/.cache/self-consuming-loop",
-    "directory where compiled programs are kept for the next start; empty: none",
+    None,
+    "directory where compiled programs are kept for the next start; empty: none (default: that of "
+    "JAX_COMPILATION_CACHE_DIR, else ~/.cache/self-consuming-loop)",
 )
 _SAVE_MINUTES = flags.DEFINE_float(
     "save_minutes",

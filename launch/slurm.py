@@ -35,7 +35,7 @@ from launch.cluster.shards import enter, refuse_sharded
 from launch.configuration import resolve, settings
 from logic.errors import UsageError, usage_errors
 from loop.config import Config
-from loop.storage.atomic_files import is_local
+from loop.storage.atomic_files import is_local, locate
 from loop.storage.checkpoints import check_keep
 from loop.storage.run_directory import RunDirectory
 
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> None:
     whole = RunDirectory(given.workdir)
     if not _LOGS.value and not is_local(whole.path):
         raise UsageError(f"--logs is missing: logs cannot be in {whole.path}, name a directory that all nodes see")
-    logs = Path(_LOGS.value).absolute() if _LOGS.value else whole.path / "slurm"
+    logs = locate(_LOGS.value) if _LOGS.value else whole.path / "slurm"
     what, parameters = _command(str(whole.path)), _parameters(whole.path.name)
     if _DRY_RUN.value:
         print(_script(what, logs, parameters))
@@ -249,7 +249,8 @@ def _parameters(name: str) -> dict[str, Any]:
 
 def _script(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     slurm = _submitit()
-    return slurm._make_sbatch_string(command=what, folder=logs, **parameters)
+    folder = str(logs).replace("%", "%%")  # Slurm fills in names of logs, such as %j
+    return slurm._make_sbatch_string(command=what, folder=folder, **parameters)
 
 
 def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
@@ -260,7 +261,7 @@ def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     try:
         logs.mkdir(parents=True, exist_ok=True)
         executor = slurm.SlurmExecutor(logs)
-        executor.parameters = parameters
+        executor._make_submission_file_text = lambda command, uid: _script(command, logs, parameters)
         return executor._submit_command(what).job_id
     except (FailedJobError, FailedSubmissionError) as error:
         raise UsageError(f"sbatch refuses the job: {error}") from None

@@ -7,6 +7,7 @@ The report lies in DIR; its path is printed. A run that is still going can be re
 """
 
 import contextlib
+import errno
 
 from absl import flags
 
@@ -29,6 +30,8 @@ def main(argv: list[str]) -> None:
     try:
         print(build_report(directories))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # no mistake: launch/cli.py
         raise UsageError(f"the report cannot be written: {error}") from None
 
 
