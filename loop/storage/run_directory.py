@@ -82,6 +82,8 @@ class RunDirectory(RunReader):
                 with self._refusals():
                     self._write_record(record)
             return
+        if odd := re.search(r"[*?[]", str(self.path)):
+            raise UsageError(f"--workdir {self.path}: allowed are names without {odd[0]}, a pattern for orbax")
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
