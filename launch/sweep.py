@@ -110,9 +110,9 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
     with usage_errors():
         check_keep(options.keep)
         for config in settings.values():
-            cells = len(config.cells())
-            parse_mesh(options.mesh, cells, len(jax.devices()), config.train.batch_size)
-            members_at_once(options.members, config, cells)
+            if networks := len(config.networks()):
+                parse_mesh(options.mesh, networks, len(jax.devices()), config.train.batch_size)
+                members_at_once(options.members, config, networks)
 
 
 def _begin(directory: RunDirectory, config: Config, devices: str, reporter: Reporter) -> None:

@@ -7,7 +7,7 @@ probabilities) it leaves as it is here: measures that need it are then absent, n
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -134,6 +134,13 @@ class Language:
     def depth(self, samples: Sequence[bytes]) -> np.ndarray | None:
         """Depth of every sample, correct or not, int64_N; None for a language without depth."""
         return None
+
+    def fit(self, samples: Sequence[bytes]) -> tuple[Any, int]:
+        """The most likely member of the language's own family, and how many samples are not in it.
+
+        Raises ValueError if none is, or if the language has no such family.
+        """
+        raise ValueError(f"the language {self.name} has no family of distributions to fit")
 
     def normal_form(self, sample: bytes) -> bytes:
         """Equal for samples that count as the same up to the order of operands; by default the sample itself."""

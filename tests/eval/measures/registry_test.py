@@ -132,7 +132,7 @@ def test_a_measure_needs_what_it_says_and_nothing_else(m):
         "training_set": ["training_set"],
         "training_subset": ["training_set", "subsets", "subset_size"],
         "held_out": ["held_out", "held_out_nll"],
-        "counters": ["counters"],
+        "counters": ["training", "costs"],
     }
     everything = full_observation()
     kept = {name: getattr(everything, name) for need in m.needs if need in given for name in given[need]}
