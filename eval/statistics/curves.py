@@ -1,0 +1,75 @@
+"""Groups of cells and their curves over the generations; what a control is, and who is compared with which.
+
+A *group* has everything in common but the seed. Its key is the tuple of the columns GROUP.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+GROUP = ["cycle", "fresh_ratio"]
+CELL = [*GROUP, "seed"]
+DIVERSITY = "levenshtein_diversity"
+CORRECTNESS = "semantic_correctness"
+CONTROL = "control"  # column of the metrics: whether the row is of a control; set by summary.tables
+
+Key = tuple[Any, ...]
+
+
+def groups(metrics: pd.DataFrame) -> list[Key]:
+    """The keys of a run's groups, in the order of the table."""
+    return list(metrics[GROUP].drop_duplicates().itertuples(index=False, name=None))
+
+
+def rows_of(metrics: pd.DataFrame, key: Key) -> pd.DataFrame:
+    """The rows of one group."""
+    return metrics[np.logical_and.reduce([metrics[name] == value for name, value in zip(GROUP, key, strict=True)])]
+
+
+def family(key: Key) -> Key:
+    """What the groups have in common that differ in their fresh ratio alone: the key without it."""
+    return tuple(value for name, value in zip(GROUP, key, strict=True) if name != "fresh_ratio")
+
+
+def fresh_ratio(key: Key) -> float:
+    """A group's fresh ratio."""
+    return float(key[GROUP.index("fresh_ratio")])
+
+
+def group_name(key: Key) -> str:
+    """`incremental, fresh 0.25`, for a list."""
+    return ", ".join(
+        f"fresh {value:g}" if name == "fresh_ratio" else str(value) for name, value in zip(GROUP, key, strict=True)
+    )
+
+
+def curves(metrics: pd.DataFrame, key: Key, column: str = DIVERSITY) -> pd.DataFrame:
+    """One row per seed, one column per generation, of the cells that reached the group's last generation.
+
+    Empty where the run has no such column, or no number in it.
+    """
+    if column not in metrics:
+        return pd.DataFrame()
+    group = rows_of(metrics, key)
+    return group.pivot_table(index="seed", columns="generation", values=column).astype(np.float64).dropna()
+
+
+def is_control(metrics: pd.DataFrame, key: Key) -> bool:
+    """Whether a group does not train on its own output."""
+    return bool(rows_of(metrics, key)[CONTROL].any())
+
+
+def control_of(metrics: pd.DataFrame, key: Key) -> Key | None:
+    """The group that a group is compared with, for onset and findings alike; None for a control, or without any.
+
+    The nearest control, the one that has most of its key in common: φ = 1 of its own cycle, where only the origin of
+    the data differs; else a cycle that is nothing but a control. φ = 1 of another cycle is none.
+    """
+    if is_control(metrics, key):
+        return None
+    keys = groups(metrics)
+    controls = [other for other in keys if is_control(metrics, other)]
+    looping = {other[0] for other in keys if other not in controls}  # cycles
+    usable = [other for other in controls if other[0] == key[0] or other[0] not in looping]
+    return max(usable, key=lambda other: sum(a == b for a, b in zip(other, key, strict=True)), default=None)
