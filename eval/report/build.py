@@ -17,7 +17,6 @@ from loop.storage.shards import SharedRun
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eval.statistics.fall import Comparison
     from eval.statistics.findings import Finding
     from eval.statistics.summary import Summary
 
@@ -37,7 +36,7 @@ class Run:
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
     findings: "list[Finding]"
-    comparisons: "list[Comparison]"  # of fresh ratios on common seeds
+    comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
 
     @property
@@ -59,11 +58,13 @@ def read_run(directory: RunDirectory, label: str = "") -> Run:
     from eval.statistics import fall, findings, summary
 
     record = directory.config()
-    metrics, statuses = summary.tables(directory.rows())
+    metrics, statuses = summary.tables(directory.rows(), record.get("controls", ["fresh"]))
     if metrics.empty:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summarised = summary.summary(metrics, statuses)
-    found, sentences, comparisons = findings.findings(metrics), fall.sentences(metrics), fall.comparisons(metrics)
+    falls = fall.declines(metrics)  # once: findings, list and table say the same
+    found, sentences = findings.findings(metrics, falls), [fall.sentence(decline) for decline in falls]
+    comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(label, directory, record, metrics, statuses, summarised, found, comparisons, sentences)
 
 
@@ -83,16 +84,17 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import pandas as pd
 
     from eval.report import charts, figures, page, text
-    from eval.statistics import findings, summary
+    from eval.statistics import curves, findings, summary
 
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
-    pairs = [{"run": run.label, **c._asdict(), **c.difference._asdict()} for run in runs for c in run.comparisons]
-    pd.DataFrame(pairs).drop(columns="difference", errors="ignore").to_csv(folder / "comparisons.csv", index=False)
+    pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
+    pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
+    metrics = metrics.drop(columns=curves.CONTROL)
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "assets"),

@@ -127,7 +127,7 @@ def numeric(table: "pd.DataFrame") -> "pd.DataFrame":
     """The measures among the columns of a metrics table, where they have any value."""
     import pandas as pd
 
-    columns = table.columns.drop(["cycle", "fresh_ratio", "seed", "generation"])
+    columns = table.columns.drop(["cycle", "fresh_ratio", "seed", "generation", "control"], errors="ignore")
     return table[columns].apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
 
 

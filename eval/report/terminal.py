@@ -32,7 +32,7 @@ def print_findings(directory: RunDirectory) -> None:
             span(row, "unique_fraction", "%"),
         )
     console.print(table)
-    console.print("\nFall of diversity; for few seeds the intervals are Student's t, wider than the table's bootstrap:")
+    console.print("\nFall of diversity, with 95 % intervals over seeds:")
     console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
     for i, finding in enumerate(run.findings, 1):
         console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")

@@ -52,7 +52,7 @@ def curves(metrics: pd.DataFrame, key: Key, column: str = DIVERSITY) -> pd.DataF
     if column not in metrics:
         return pd.DataFrame()
     group = rows_of(metrics, key)
-    return group.pivot_table(index="seed", columns="generation", values=column).astype(np.float64).dropna()
+    return group.pivot(index="seed", columns="generation", values=column).astype(np.float64).dropna()
 
 
 def is_control(metrics: pd.DataFrame, key: Key) -> bool:

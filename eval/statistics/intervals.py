@@ -51,9 +51,7 @@ def _quantile(level: float, freedom: float) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def mean_interval(
-    values: Iterable[float | None], bounds: tuple[float, float] = ANY, level: float = LEVEL
-) -> Estimate:
+def mean_interval(values: Iterable[float | None], bounds: tuple[float, float] = ANY, level: float = LEVEL) -> Estimate:
     """Mean over seeds with Student's t interval, cut at the `bounds` of what is possible; None and NaN are left out."""
     x = np.array([v for v in values if v is not None and np.isfinite(v)], np.float64)
     n = len(x)
