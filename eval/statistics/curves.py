@@ -55,9 +55,9 @@ def curves(metrics: pd.DataFrame, key: Key, column: str = DIVERSITY) -> pd.DataF
     return group.pivot(index="seed", columns="generation", values=column).astype(np.float64).dropna()
 
 
-def is_control(metrics: pd.DataFrame, key: Key) -> bool:
-    """Whether a group does not train on its own output."""
-    return bool(rows_of(metrics, key)[CONTROL].any())
+def controls(metrics: pd.DataFrame) -> set[Key]:
+    """The groups that do not train on their own output."""
+    return set(groups(metrics[metrics[CONTROL].to_numpy(bool)]))
 
 
 def control_of(metrics: pd.DataFrame, key: Key) -> Key | None:
@@ -66,10 +66,9 @@ def control_of(metrics: pd.DataFrame, key: Key) -> Key | None:
     The nearest control, the one that has most of its key in common: φ = 1 of its own cycle, where only the origin of
     the data differs; else a cycle that is nothing but a control. φ = 1 of another cycle is none.
     """
-    if is_control(metrics, key):
+    keys, all_controls = groups(metrics), controls(metrics)
+    if key in all_controls:
         return None
-    keys = groups(metrics)
-    controls = [other for other in keys if is_control(metrics, other)]
-    looping = {other[0] for other in keys if other not in controls}  # cycles
-    usable = [other for other in controls if other[0] == key[0] or other[0] not in looping]
+    looping = {other[0] for other in keys if other not in all_controls}  # cycles
+    usable = [k for k in keys if k in all_controls and (k[0] == key[0] or k[0] not in looping)]
     return max(usable, key=lambda other: sum(a == b for a, b in zip(other, key, strict=True)), default=None)

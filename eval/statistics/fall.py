@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from eval.statistics.curves import GROUP, Key, curves, family, fresh_ratio, group_name, groups
@@ -79,16 +80,20 @@ def undecided(estimate: Estimate) -> str:
     return f"{f'all {estimate.seeds} seeds agree, ' if estimate.agree else ''}too few seeds to tell"
 
 
+def _relative(table: pd.DataFrame, of: Callable[[np.ndarray], np.ndarray]) -> pd.Series:
+    values_ST = table.to_numpy()
+    begun_S = values_ST[:, 0] > 0
+    return pd.Series(of(values_ST[begun_S]) / values_ST[begun_S, 0] - 1, index=table.index[begun_S])
+
+
 def relative_changes(table: pd.DataFrame) -> pd.Series:
     """Relative change from the first to the last column, by seed; seeds that begin at 0 are left out."""
-    table = table[table.iloc[:, 0] > 0]
-    return table.iloc[:, -1] / table.iloc[:, 0] - 1
+    return _relative(table, lambda values_ST: values_ST[:, -1])
 
 
 def speeds(table: pd.DataFrame) -> pd.Series:
     """Mean relative change over the generations from 1, by seed: differs where two falls end at the same bottom."""
-    table = table[table.iloc[:, 0] > 0]
-    return table.iloc[:, 1:].mean(axis=1) / table.iloc[:, 0] - 1
+    return _relative(table, lambda values_ST: values_ST[:, 1:].mean(1))
 
 
 def difference(
@@ -98,7 +103,7 @@ def difference(
     generations = a.columns.intersection(b.columns)
     if len(generations) < 2:
         return Estimate(None, None, None, 0)
-    return difference_interval(measure(a[generations]), measure(b[generations]), level)
+    return difference_interval(*(measure(x.loc[:, generations]) for x in (a, b)), level)
 
 
 def declines(metrics: pd.DataFrame) -> list[Decline]:

@@ -15,11 +15,11 @@ from eval.statistics.curves import (
     CORRECTNESS,
     Key,
     control_of,
+    controls,
     curves,
     family,
     fresh_ratio,
     groups,
-    is_control,
     rows_of,
 )
 from eval.statistics.fall import (
@@ -100,8 +100,9 @@ class _Loop:
 def _loops(metrics: pd.DataFrame, falls: Sequence[Decline]) -> list[_Loop]:
     by_key = {decline.key: decline for decline in falls}
     members: dict[Key, list[Key]] = {}
+    apart = controls(metrics)
     for key in groups(metrics):
-        if not is_control(metrics, key):
+        if key not in apart:
             members.setdefault(family(key), []).append(key)
     found = []
     for name, keys in members.items():
