@@ -24,6 +24,7 @@ from eval.statistics.intervals import (
 from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, SMALL, UNDECIDED, Shape, fall_shape
 
 CLEAR = 0.02  # smallest relative change of diversity that counts as one
+BOTTOM = 0.05  # of the start: below it nothing is left to fall, so a plateau there is no end of the fall
 
 
 class Decline(NamedTuple):
@@ -35,6 +36,11 @@ class Decline(NamedTuple):
     falls: bool | None  # whether diversity clearly falls; False: surely by less than SMALL, if at all; None: undecided
     shape: Shape  # says more than UNDECIDED only where `falls` is decided, and the same
     curves: pd.DataFrame  # of diversity: one row per seed, one column per generation
+
+    @property
+    def bottom(self) -> bool:
+        """Whether nothing is left to fall."""
+        return self.change.mean is not None and self.change.mean <= BOTTOM - 1
 
 
 class Comparison(NamedTuple):
@@ -144,11 +150,12 @@ def sentence(decline: Decline) -> str:
     if decline.last == 0:
         end = "which tell of no fall yet"
     elif verdict == NO_FALL:
-        end = f"no fall by {100 * SMALL:g} % or more"
+        together = "" if below(decline.change) is False else " in all generations together"
+        end = f"no fall by {100 * SMALL:g} % or more{together}"
     elif verdict == FALLING:
         end = f"still falling {shown}"
     elif verdict == PLATEAU:
-        end = f"at a plateau since generation ~{since or 0:.0f} {shown}"
+        end = f"{'at the bottom' if decline.bottom else 'at a plateau'} since generation ~{since or 0:.0f} {shown}"
     elif decline.falls:
         end = "too few generations or seeds to tell whether the fall goes on"
     else:

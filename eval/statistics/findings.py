@@ -42,7 +42,6 @@ CLAIMS = (
 )
 CORRECT = 0.9  # semantic correctness from which we call output correct
 LOST = 0.05  # fall of semantic correctness that is more than noise
-BOTTOM = 0.05  # of the start: a plateau below it is no end of the fall, there is nothing left to fall
 
 Judgement = tuple[bool | None, str]  # whether the finding holds, None for undecided; why
 
@@ -90,11 +89,6 @@ class _Loop:
             return decline.falls, decline.change
         more = difference(decline.curves, self.control.curves, relative_changes)
         return below(more), more
-
-    def bottom(self, ratio: float) -> bool:
-        """Whether nothing is left to fall."""
-        mean = self.declines[ratio].change.mean
-        return mean is not None and mean <= BOTTOM - 1
 
 
 def _loops(metrics: pd.DataFrame, falls: Sequence[Decline]) -> list[_Loop]:
@@ -204,7 +198,7 @@ def _judge_fresh_data(loop: _Loop) -> Judgement:
     if stopped := [f"{ratio:g}" for ratio, (falls, _) in falling.items() if falls is False]:
         left = f"no fall by {percent(SMALL)} or more is left{' beyond the control' if loop.control else ''}"
         return False, f"fresh data slows the fall, and at φ = {', '.join(stopped)} {left}"
-    shapes = {ratio: loop.declines[ratio].shape for ratio in ratios[1:] if not loop.bottom(ratio)}
+    shapes = {ratio: loop.of(ratio).shape for ratio in ratios[1:] if not loop.of(ratio).bottom}
     resting = [f"φ = {r:g} (since generation ~{s.since or 0:.0f})" for r, s in shapes.items() if s.verdict == PLATEAU]
     if resting:
         return False, f"fresh data slows the fall, and stops it: diversity is at a plateau at {', '.join(resting)}"
@@ -216,7 +210,10 @@ def _judge_fresh_data(loop: _Loop) -> Judgement:
             f"fresh data slows the fall, but whether it stops it at φ = {', '.join(unclear)}: too few generations or "
             "seeds to tell"
         )
-    return True, "fresh data slows the fall, and diversity still falls at every fresh ratio below 1"
+    still = f"diversity still falls at φ = {', '.join(f'{ratio:g}' for ratio in shapes)}"
+    empty = f"nothing is left to fall at φ = {', '.join(f'{r:g}' for r in ratios[1:] if r not in shapes)}"
+    ends = [*([still] if shapes else []), *([empty] if len(shapes) < len(ratios) - 1 else [])]
+    return True, f"fresh data slows the fall, and {', and '.join(ends)}"
 
 
 def percent(value: float, signed: bool = False) -> str:

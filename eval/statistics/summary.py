@@ -37,6 +37,7 @@ def tables(
     column `control` says which rows are of one.
     """
     metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(COLUMNS))
+    metrics = metrics.drop_duplicates([*CELL, "generation"], keep="last", ignore_index=True)
     metrics[CONTROL] = metrics["cycle"].isin(list(controls)) | (metrics["fresh_ratio"] == 1)
     return metrics, [row for row in rows if "status" in row]
 
