@@ -222,11 +222,11 @@ def findings(
             }
 
 
-def intervals(n: int, seeds: tuple[int, ...] = (2, 3, 5, 10, 20)) -> Iterator[dict[str, Any]]:
+def intervals(
+    mean_interval: Callable[..., Any], n: int, seeds: tuple[int, ...] = (2, 3, 5, 10, 20)
+) -> Iterator[dict[str, Any]]:
     """Coverage of 95 % intervals for the mean change of four groups, of equal and of unequal noise."""
     from scipy.stats import t as student
-
-    from eval.statistics.intervals import mean_interval
 
     for S, (name, sizes) in itertools.product(seeds, {"equal": (1, 1, 1, 1), "unequal": (0.2, 0.5, 2, 4)}.items()):
         rng = np.random.default_rng(S)
@@ -258,17 +258,24 @@ def onsets(onset: Callable[..., Any], n: int) -> Iterator[dict[str, Any]]:
     for (S, R, paired), noise in itertools.product(
         ((2, 2, True), (3, 3, True), (5, 5, True), (2, 5, False), (3, 3, False), (5, 5, False)), (0.01, 0.03)
     ):
-        covered, width = [], []
-        for (_, curve), i in itertools.product(planted.items(), range(n)):
+        covered: dict[str, list[bool]] = {name: [] for name in planted}
+        width = []
+        for (name, curve), i in itertools.product(planted.items(), range(n)):
             below = np.flatnonzero(curve(np.linspace(0, 1, 50)) < 0.95)
             truth = below[0] if len(below) else np.inf
             control = simulate(flat, R, 50, noise, 100_000 + i, "independent")
             found = onset(simulate(curve, S, 50, noise, i), control, paired)
             low, high = (np.inf if x is None else x for x in (found.low, found.high))
-            covered.append(low <= truth <= high)
+            covered[name].append(bool(low <= truth <= high))
             width.append(min(high, 50) - min(low, 50))
-        how = "paired" if paired else "unpaired"
-        yield {"seeds": f"{S} and {R} {how}", "noise": noise, "covered": np.mean(covered), "width": np.mean(width)}
+        means = [float(np.mean(found)) for found in covered.values()]
+        yield {
+            "seeds": f"{S} and {R}, {'paired' if paired else 'unpaired'}",
+            "noise": noise,
+            "covered": float(np.mean(means)),
+            "worst curve": min(means),
+            "mean width": float(np.mean(width)),
+        }
 
 
 def _print(title: str, table: pd.DataFrame) -> None:
@@ -291,7 +298,9 @@ def main() -> None:
 
     n, parts = given.n, given.parts.split(",")
     if "intervals" in parts:
-        _print("Coverage of intervals", pd.DataFrame(intervals(20 * n)))
+        from eval.statistics.intervals import mean_interval
+
+        _print("Coverage of intervals", pd.DataFrame(intervals(mean_interval, 20 * n)))
     if "onset" in parts:
         _print("Coverage of the onset", pd.DataFrame(onsets(onset.onset, n)))
     if "shapes" in parts:
