@@ -101,6 +101,11 @@ class Language:
         """The name of the verdict that makes a sample correct."""
         return self.verdicts[-1].name if self.verdicts else None
 
+    @property
+    def correctness(self) -> str | None:
+        """The column of that verdict."""
+        return next((verdict.column for verdict in self.verdicts if verdict.name == self.correct), None)
+
     def verify(self, samples: Sequence[bytes]) -> Verdicts:
         """Decides `verdicts` of any sequences of symbols; never by running them as code."""
         return {}

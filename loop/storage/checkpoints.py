@@ -93,7 +93,7 @@ def check_keep(keep: str) -> int:
 
 def _to_arrays(generation: Checkpoint) -> dict[str, Any]:
     """The tree that is stored."""
-    tree = {
+    tree: dict[str, Any] = {
         "params": generation.params,
         "training_set": examples_to_arrays(generation.training_set),
         "counters": {name: np.array(value) for name, value in generation.counters.items()},

@@ -199,7 +199,7 @@ def test_a_measure_is_added_in_one_place(monkeypatch, tmp_path):
     directory.write_rows([row])
     directory.repair(pytest.fail)
     assert pd.read_csv(tmp_path / "metrics.csv").iloc[0].to_dict() == pytest.approx(row)
-    picker = charts.measures_of([tables(directory.rows())[0]])
+    picker = charts.measures_of([tables(directory.rows())[0]], [LANGUAGE])
     assert {"group": GROUPS[0], "name": "false_symbols", "label": "words False (per sample)"} in picker
     assert "| `false_symbols` | per sample | how often a sample says False |" in table(LANGUAGE)
 
