@@ -26,7 +26,9 @@ from logic.language import Language
 Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
 Controls = Collection[str]  # cycles that never train on generated examples
 
-FIGURES = {  # file name: its measures, side by side, and what they are; the correctness of a language comes first
+FIGURES: dict[
+    str, tuple[tuple[str, ...], str]
+] = {  # file name: its measures, side by side, and what they are; the correctness of a language comes first
     "diversity": (
         ("levenshtein_diversity",),
         "Mean Levenshtein distance of all pairs of samples, relative to the longer one of the pair.",
