@@ -132,7 +132,8 @@ def test_a_measure_needs_what_it_says_and_nothing_else(m):
         "training_set": ["training_set"],
         "training_subset": ["training_set", "subsets", "subset_size"],
         "held_out": ["held_out", "held_out_nll"],
-        "counters": ["training", "costs"],
+        "training": ["counters"],
+        "costs": ["counters"],
     }
     everything = full_observation()
     kept = {name: getattr(everything, name) for need in m.needs if need in given for name in given[need]}
