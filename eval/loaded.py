@@ -146,6 +146,9 @@ class Sampling:
         if not 0 <= own["seed"] < 2**32:
             raise ValueError(f"seed = {own['seed']}: allowed are integers from 0 to 2**32 - 1")
         SampleConfig(own["temperature"], own["top_k"], own["top_p"])
+        symbols = len(loaded.language.vocabulary)
+        if own["top_k"] > symbols:
+            raise ValueError(f"top_k = {own['top_k']}: allowed are 0 (all) to {symbols}")
         return Sampling(**own)
 
 

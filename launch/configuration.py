@@ -22,6 +22,7 @@ def defaults() -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     for group, fields in _to_dict(Config()).items():
         config[group] = _Group(fields)
+    config.model.vocab_size = 0  # that of the language, whichever the preset takes
     return config
 
 

@@ -72,7 +72,7 @@ def shards_that_fit(machine: Machine, config: Config) -> int | None:
 
 def plan(config: Config, machine: Machine) -> dict[str, Any]:
     """The plan of one setting: numbers in bytes, seconds and operations, under the names of the JSON output."""
-    device, cells = machine.device, len(config.cells())
+    device, cells = machine.device, len(config.networks())
     mesh = run, data = mesh_of(cells, machine, config)
     per_device = -(-cells // run)
     cell, todo = cell_bytes(config, device, data), work(config, device.accelerator)

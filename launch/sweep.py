@@ -32,6 +32,7 @@ from loop.training import multihost
 from loop.training.ensemble import members_at_once
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
+from model.models import model_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +128,10 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
     with usage_errors():
         check_keep(options.keep)
         for config in settings.values():
-            cells = len(config.cells())
-            parse_mesh(options.mesh, cells, len(jax.devices()), config.train.batch_size)
-            members_at_once(options.members, config, cells)
+            if networks := len(config.networks()):
+                model_of(config.model)
+                parse_mesh(options.mesh, networks, len(jax.devices()), config.train.batch_size)
+                members_at_once(options.members, config, networks)
 
 
 def _begin(directory: RunDirectory, config: Config, devices: str, reporter: Reporter) -> None:

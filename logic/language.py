@@ -7,7 +7,7 @@ probabilities) it leaves as it is here: measures that need it are then absent, n
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,6 +101,11 @@ class Language:
         """The name of the verdict that makes a sample correct."""
         return self.verdicts[-1].name if self.verdicts else None
 
+    @property
+    def correctness(self) -> str | None:
+        """The column of that verdict."""
+        return next((verdict.column for verdict in self.verdicts if verdict.name == self.correct), None)
+
     def verify(self, samples: Sequence[bytes]) -> Verdicts:
         """Decides `verdicts` of any sequences of symbols; never by running them as code."""
         return {}
@@ -134,6 +139,13 @@ class Language:
     def depth(self, samples: Sequence[bytes]) -> np.ndarray | None:
         """Depth of every sample, correct or not, int64_N; None for a language without depth."""
         return None
+
+    def fit(self, samples: Sequence[bytes]) -> tuple[Any, int]:
+        """The most likely member of the language's own family, and how many samples are not in it.
+
+        Raises ValueError if none is, or if the language has no such family.
+        """
+        raise ValueError(f"the language {self.name} has no family of distributions to fit")
 
     def normal_form(self, sample: bytes) -> bytes:
         """Equal for samples that count as the same up to the order of operands; by default the sample itself."""

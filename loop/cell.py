@@ -2,8 +2,12 @@
 
 import dataclasses
 import itertools
+import re
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+TRANSFORMER = "transformer"  # the learner that the ensemble trains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +17,7 @@ class Cell:
     cycle: str  # how the next training set is made; see loop/cycles.py
     fresh_ratio: float  # φ, share of fresh real data in every incoming block
     seed: int  # of all its random streams
+    learner: str = TRANSFORMER  # who learns: the network, or a reference learner; see loop/learners
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Cell":
@@ -21,8 +26,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For files and messages: `full_fresh0.25_seed0`."""
-        return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}"
+        """For files and messages: `full_fresh0.25_seed0`, `full_fresh0.25_seed0_ngram-order-3`."""
+        learner = "" if self.is_network else "_" + re.sub(r"[^\w.]+", "-", self.learner).strip("-")
+        return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}{learner}"
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the ensemble trains it."""
+        return self.learner == TRANSFORMER
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -30,7 +41,7 @@ class Cell:
         return dataclasses.asdict(self)
 
 
-_KINDS = {"cycle": str, "fresh_ratio": float, "seed": int}
+_KINDS = typing.get_type_hints(Cell)
 KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of a row of a table
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from logic.boolean.language import Boolean
 from logic.language import Language
-from loop.cell import Cell, split
+from loop.cell import TRANSFORMER, Cell, split
 from loop.cycles import CYCLES
+from loop.learners import canonical_learner
 from model.config import ModelConfig, SampleConfig
 
 VALIDATIONS = ("mixed", "real")
@@ -96,12 +97,14 @@ class SweepConfig:
     cycles: tuple[str, ...] = tuple(CYCLES)  # data cycles; see loop/cycles
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
+    learners: tuple[str, ...] = (TRANSFORMER,)  # who learns: transformer, memoriser, grammar, ngram(order=5)
     # Every combination of further fields' values is a run of all cells, in a directory of its own in the run's.
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # ((field, values), …): (("sample.temperature", (0.6, 0.8)),)
     shard: tuple[int, int] | None = None  # (I, N): only the I-th (from 0) of N shards of the cells; None: all of them
 
     def __post_init__(self) -> None:
-        for name in ("cycles", "fresh_ratios", "seeds"):
+        object.__setattr__(self, "learners", tuple(canonical_learner(name) for name in self.learners))
+        for name in ("cycles", "fresh_ratios", "seeds", "learners"):
             _check(len(getattr(self, name)) > 0, f"sweep.{name}", "()", "at least one is needed")
         for cycle in self.cycles:
             near = difflib.get_close_matches(cycle, CYCLES, n=1, cutoff=0.4)
@@ -166,8 +169,14 @@ class Config:
 
     def all_cells(self) -> list[Cell]:
         """The cells of all shards, each once, in the order of the configuration."""
-        product = itertools.product(self.sweep.cycles, self.sweep.fresh_ratios, self.sweep.seeds)
-        return list(dict.fromkeys(Cell(c, 1.0 if CYCLES[c].is_control else float(r), s) for c, r, s in product))
+        sweep = self.sweep
+        product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.seeds)
+        ratio = {(c, r): 1.0 if CYCLES[c].is_control else float(r) for c in sweep.cycles for r in sweep.fresh_ratios}
+        return list(dict.fromkeys(Cell(c, ratio[c, r], s, learner) for c, r, learner, s in product))
+
+    def networks(self) -> list[Cell]:
+        """The cells to run whose learner is the transformer."""
+        return [cell for cell in self.cells() if cell.is_network]
 
     def block_size(self, cycle: str) -> int:
         """b, examples in the incoming block."""

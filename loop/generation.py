@@ -14,6 +14,7 @@ from logic.ids import unpad
 from loop.cell import Cell
 from loop.config import Config
 from loop.examples import Examples
+from loop.learners.host import run_learners
 from loop.outcome import Outcome, exchange
 from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
@@ -41,8 +42,7 @@ class Snapshot(Protocol):
 
 def run_generation(
     config: Config,
-    ensemble: Ensemble,
-    cells: list[Cell],
+    ensemble: Ensemble | None,
     generation: int,
     training_sets: Mapping[Cell, Examples | None],
     between: Callable[[TrainingProgress, Snapshot], None],
@@ -51,12 +51,34 @@ def run_generation(
     """Trains, samples and verifies the cells that are in `training_sets`. All processes get all outcomes.
 
     Args:
-      cells: all that the ensemble has, in its order.
-      training_sets: of the cells that go on; None for those that the ensemble does not hold here.
+      ensemble: of all networks of the sweep; None if it has none.
+      training_sets: of the cells that go on; None for those that this process does not hold.
       between: called after every chunk of steps; what it raises ends the generation.
       saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here (in
         generation 0, a cell of each of their seeds).
     """
+    networks = {cell: train for cell, train in training_sets.items() if cell.is_network}
+    others = {cell: train for cell, train in training_sets.items() if not cell.is_network and train is not None}
+    outcomes: dict[Cell, Outcome] = {}
+    if ensemble is not None and networks:
+        outcomes |= _run_networks(config, ensemble, generation, networks, between, saved)
+    if len(networks) < len(training_sets):
+        outcomes |= exchange(
+            run_learners(config, generation, others), dict.fromkeys(training_sets.keys() - networks, {})
+        )
+    return {cell: outcomes[cell] for cell in training_sets}
+
+
+def _run_networks(
+    config: Config,
+    ensemble: Ensemble,
+    generation: int,
+    training_sets: Mapping[Cell, Examples | None],
+    between: Callable[[TrainingProgress, Snapshot], None],
+    saved: Mapping[Cell, dict[str, Any]] | None,
+) -> dict[Cell, Outcome]:
+    """Those of the cells that the ensemble trains."""
+    cells = config.networks()
     owner = dict(zip(cells, ensemble.owner, strict=True))
     leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])

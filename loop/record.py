@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +33,7 @@ class Recorder:
 
     config: Config
     directory: RunDirectory
-    owner: Sequence[int]  # the process that measures each cell
+    owner: Mapping[Cell, int]  # the process that measures each cell
     measure_one: Measure
     rows: list[dict[str, Any]]  # of all complete generations
     control: Control
@@ -56,8 +56,8 @@ class Recorder:
     def measure(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
         """Rows and anatomies of the cells that this process owns."""
         rows, anatomies = [], []
-        for cell, owner in zip(self.config.cells(), self.owner, strict=True):
-            if cell not in outcomes or owner != jax.process_index():
+        for cell in self.config.cells():
+            if cell not in outcomes or self.owner[cell] != jax.process_index():
                 continue
             if self.control.stop() if multihost.alone() else self.stopping.is_set():
                 raise Stopped  # it is written: the next start measures it

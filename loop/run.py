@@ -41,14 +41,12 @@ def run(config: Config, directory: RunDirectory, measure: Measure, control: Cont
             directory.drop_states(lambda t: t < start)  # killed between the last rows and this
             directory.prune(control.keep)
         return
-    mesh = parse_mesh(control.mesh, len(cells), len(jax.devices()), config.train.batch_size)
-    ensemble = Ensemble(config, [cell.seed for cell in cells], control.members, mesh)
-    held = {cell for cell, here in zip(cells, ensemble.held, strict=True) if here}
+    ensemble, owner, held = _place(config, control)
     start, loops = rebuild(config, directory, cells, held, rows, start, control.warn)
     rows = [row for row in rows if row["generation"] < start]
     if multihost.is_writer() and len(rows) < len(found):
         directory.write_rows(rows)  # at once: what is computed again must not count as complete
-    recorder = Recorder(config, directory, ensemble.owner, measure, rows, control)
+    recorder = Recorder(config, directory, owner, measure, rows, control)
     written = reload(config, directory, loops, start, control.warn)
     if written is not None:  # killed after it was written
         recorder.complete(start, recorder.measure(start, written))
@@ -63,16 +61,30 @@ def run(config: Config, directory: RunDirectory, measure: Measure, control: Cont
     seeds = {cell.seed for cell in held}
     state = directory.load_state(start, control.warn, lambda c: c in held or (start == 0 and c.seed in seeds))
     multihost.check_equal(state and state[0], "the saved states in --workdir")
-    _run_generations(config, directory, ensemble, cells, loops, start, state and state[1], recorder, control)
+    _run_generations(config, directory, ensemble, loops, start, state and state[1], recorder, control)
     directory.wait()
     multihost.barrier("run")
+
+
+def _place(config: Config, control: Control) -> tuple[Ensemble | None, dict[Cell, int], set[Cell]]:
+    """The ensemble of the networks, if there are any; the process that measures each cell; the cells with their
+    training sets here. Reference learners run where they are measured."""
+    networks = config.networks()
+    others = [cell for cell in config.cells() if not cell.is_network]
+    owner = {cell: i % jax.process_count() for i, cell in enumerate(others)}
+    held = {cell for cell in others if owner[cell] == jax.process_index()}
+    if not networks:
+        return None, owner, held
+    mesh = parse_mesh(control.mesh, len(networks), len(jax.devices()), config.train.batch_size)
+    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh)
+    owner |= dict(zip(networks, ensemble.owner, strict=True))
+    return ensemble, owner, held | {cell for cell, here in zip(networks, ensemble.held, strict=True) if here}
 
 
 def _run_generations(
     config: Config,
     directory: RunDirectory,
-    ensemble: Ensemble,
-    cells: list[Cell],
+    ensemble: Ensemble | None,
     loops: dict[Cell, Loop | None],
     start: int,
     saved: Mapping[Cell, dict] | None,
@@ -87,7 +99,7 @@ def _run_generations(
             watch.begin()
             watch.commit = commit
             training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
-            outcomes = run_generation(config, ensemble, cells, t, training_sets, watch.of(t), saved)
+            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved)
             saved = None
             if commit is not None:
                 recorder.settle(t - 1, commit.result())

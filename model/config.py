@@ -12,6 +12,7 @@ LEAST = 1e-30  # a smaller temperature or mass above 0 is none for 32 bits: logi
 class ModelConfig:
     """A decoder-only transformer; the defaults are the paper's 10.6 M parameters."""
 
+    architecture: str = dataclasses.field(default="transformer", kw_only=True)  # one of model/models.py
     num_layers: int = 6  # blocks of attention and MLP
     num_heads: int = 6  # attention heads per block
     width: int = 384  # residual stream; a multiple of num_heads (of 2 num_heads if rotary)

@@ -40,8 +40,9 @@ class Observation:
             "samples": self.samples is not None,
             "training_set": self.training_set is not None,
             "training_subset": self.training_set is not None and self.subsets is not None,
-            "held_out": self.held_out_nll is not None,
-            "counters": self.counters is not None,
+            "held_out": self.held_out_nll is not None and len(self.held_out_nll) > 0,
+            "training": self.counters is not None and "train_loss" in self.counters,  # by gradient descent
+            "costs": self.counters is not None,
         }
         return {name for name, here in given.items() if here} | parts(self.language)
 

@@ -4,7 +4,8 @@ from eval.measures.measure import TRAINING, Measure
 
 
 def _counter(name: str, label: str, unit: str, meaning: str) -> Measure:
-    return Measure(name, lambda o: (o.counters or {}).get(name), label, TRAINING, unit, meaning, needs=("counters",))
+    needs = ("costs",) if name.endswith("_seconds") else ("training",)
+    return Measure(name, lambda o: (o.counters or {}).get(name), label, TRAINING, unit, meaning, needs)
 
 
 _LOSS = "of the parameters that were sampled (lowest validation loss)"

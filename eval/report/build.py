@@ -24,7 +24,6 @@ from loop.storage.shards import ShardedRun
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eval.statistics.fall import Comparison
     from eval.statistics.findings import Finding
     from eval.statistics.summary import Summary
 
@@ -44,7 +43,7 @@ class Run:
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
     findings: "list[Finding]"
-    comparisons: "list[Comparison]"  # of fresh ratios on common seeds
+    comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
@@ -79,12 +78,14 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     record = directory.config()
     with usage_errors():
         language = language_of(record["config"].get("language", {}))
-    metrics, statuses = summary.tables(directory.rows())
+    controls = frozenset(record.get("controls", CONTROLS))  # version 0.1 did not record them
+    metrics, statuses = summary.tables(directory.rows(), controls, language.correctness)
     if metrics.empty:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summarised = summary.summary(metrics, statuses)
-    found, sentences, comparisons = findings.findings(metrics), fall.sentences(metrics), fall.comparisons(metrics)
-    controls = frozenset(record.get("controls", CONTROLS))  # version 0.1 did not record them
+    falls = fall.declines(metrics)  # once: findings, list and table say the same
+    found, sentences = findings.findings(metrics, falls), [fall.sentence(decline) for decline in falls]
+    comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(
         label,
         directory,
@@ -123,17 +124,19 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import pandas as pd
 
     from eval.report import charts, figures, page, samples, text
-    from eval.statistics import findings, summary
+    from eval.statistics import curves, findings, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
-    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, controls)
+    subject = figures.Subject(controls, runs[0].language)
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
-    pairs = [{"run": run.label, **c._asdict(), **c.difference._asdict()} for run in runs for c in run.comparisons]
-    pd.DataFrame(pairs).drop(columns="difference", errors="ignore").to_csv(folder / "comparisons.csv", index=False)
+    pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
+    pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
+    metrics = metrics.drop(columns=curves.CONTROL)
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "assets"),
@@ -161,6 +164,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         span=text.span,
         event=text.event,
         missing=text.missing,
+        family=lambda row: curves.family_name(tuple(row[name] for name in curves.GROUP)),
         pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
     )
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from eval.measures.registry import in_reading_order, measures
-from logic.boolean.language import Boolean
 from logic.language import Language
+from loop.cell import KEYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,11 +80,11 @@ def numeric(table: "pd.DataFrame") -> "pd.DataFrame":
     """The measures among the columns of a metrics table, where they have any value."""
     import pandas as pd
 
-    columns = table.columns.drop(["cycle", "fresh_ratio", "seed", "generation"])
+    columns = table.columns.drop([*KEYS, "control", "correctness"], errors="ignore")
     return table[columns].apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
 
 
-def measures_of(tables: Iterable["pd.DataFrame"], languages: Iterable[Language] = (Boolean(),)) -> list[dict[str, str]]:
+def measures_of(tables: Iterable["pd.DataFrame"], languages: Iterable[Language]) -> list[dict[str, str]]:
     """The measures that the picker offers: every numeric column of the runs' metrics that has a value.
 
     `languages` are those of the runs: their measures have labels. Any other column comes last, under its own name.

@@ -6,6 +6,7 @@ panel.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,19 +20,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eval.measures import registry
-from logic.boolean.language import Boolean
+from eval.statistics.curves import networks
+from logic.language import Language
 
 Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
 Controls = Collection[str]  # cycles that never train on generated examples
 
-AXIS_LABELS = {measure.name: measure.title for measure in registry.measures(Boolean())}
-CORRECTNESS = ("syntactic_correctness", "semantic_correctness")  # drawn up to 1, from above 0 if all of it is high
-FIGURES = {  # file name: its measures, side by side, and what they are
-    "correctness": (
-        ("syntactic_correctness", "semantic_correctness"),
-        "Share of the samples that are one boolean expression (syntactic), and that are true besides (semantic); "
-        "where all of it is high, the axis does not begin at 0.",
-    ),
+FIGURES: dict[
+    str, tuple[tuple[str, ...], str]
+] = {  # file name: its measures, side by side, and what they are; the correctness of a language comes first
     "diversity": (
         ("levenshtein_diversity",),
         "Mean Levenshtein distance of all pairs of samples, relative to the longer one of the pair.",
@@ -39,7 +36,6 @@ FIGURES = {  # file name: its measures, side by side, and what they are
     "unique": (("unique_fraction",), "Distinct samples as a share of all samples."),
     "entropy": (("sample_entropy",), "Entropy of the empirical distribution of the samples, in nats."),
 }
-HEADLINE = ("levenshtein_diversity", "semantic_correctness")
 BAND = "Lines are means over the seeds that got there, bands reach from the smallest to the largest seed"
 REFERENCE = "the dashed grey line is the control, trained on new real data in every generation"
 
@@ -66,6 +62,38 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Subject:
+    """What all figures of a report have to know of its runs."""
+
+    controls: Controls
+    language: Language
+
+    @property
+    def correctness(self) -> tuple[str, ...]:
+        """The columns of correctness that are drawn: all verdicts but the last, which asks for the form besides."""
+        columns = tuple(verdict.column for verdict in self.language.verdicts)
+        return columns[:-1] or columns
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """Diversity, and correctness where there is any."""
+        return "levenshtein_diversity", self.language.correctness or "unique_fraction"
+
+    @functools.cached_property
+    def labels(self) -> dict[str, str]:
+        """The axis label of every measure."""
+        return {measure.name: measure.title for measure in registry.measures(self.language)}
+
+    def figures(self) -> dict[str, tuple[tuple[str, ...], str]]:
+        """All figures but the headline."""
+        if not self.correctness:
+            return FIGURES
+        meanings = [f"{v.label} ({v.meaning})" for v in self.language.verdicts if v.column in self.correctness]
+        what = f"{'; '.join(meanings)}; where all of it is high, the axis does not begin at 0."
+        return {"correctness": (self.correctness, what[:1].upper() + what[1:])} | FIGURES
+
+
+@dataclasses.dataclass(frozen=True)
 class Drawn:
     """One figure: NAME.png, NAME.svg and NAME.csv are in the folder."""
 
@@ -87,9 +115,9 @@ def curves(runs: Runs, measures: tuple[str, ...]) -> pd.DataFrame:
     return table[["run", *table.columns.drop("run")]]
 
 
-def _ratio_styles(table: pd.DataFrame, controls: Controls) -> dict[float, dict[str, Any]]:
+def _ratio_styles(table: pd.DataFrame, subject: Subject) -> dict[float, dict[str, Any]]:
     """Colour from dark (φ = 0) to light, with a line and a marker of its own, so that colour is never needed."""
-    ratios = sorted(table.loc[~table["cycle"].isin(controls), "fresh_ratio"].unique())
+    ratios = sorted(table.loc[~table["cycle"].isin(subject.controls), "fresh_ratio"].unique())
     shade = colormaps["viridis"]
     return {
         ratio: {
@@ -120,12 +148,12 @@ def _draw_panel(
     cycle: str,
     measure: str,
     styles: Mapping[float, dict[str, Any]],
-    controls: Controls,
+    subject: Subject,
 ) -> None:
     """One cycle of one run."""
-    for name, control in table[table["cycle"].isin(controls)].groupby("cycle"):
+    for name, control in table[table["cycle"].isin(subject.controls)].groupby("cycle"):
         _draw_line(ax, control, measure, _CONTROL, f"control ({name})", zorder=3)
-    for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in controls else ():
+    for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in subject.controls else ():
         # The smallest ratio lies on top: it is the one that the eye should find.
         _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1, steps=[1, 2, 5, 10]))
@@ -150,19 +178,19 @@ def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
     )
 
 
-def _limits(axes: list[Axes], measure: str, table: pd.DataFrame) -> None:
+def _limits(axes: list[Axes], measure: str, table: pd.DataFrame, subject: Subject) -> None:
     lowest, highest = float(table[f"{measure}_min"].min()), float(table[f"{measure}_max"].max())
-    top = 1.0 if measure in CORRECTNESS else highest or 1.0
-    bottom = math.floor(lowest * 20 - 0.4) / 20 if measure in CORRECTNESS and lowest > 0.5 else 0.0
+    top = 1.0 if measure in subject.correctness else highest or 1.0
+    bottom = math.floor(lowest * 20 - 0.4) / 20 if measure in subject.correctness and lowest > 0.5 else 0.0
     for ax in axes:
         ax.set_ylim(bottom, top + 0.04 * (top - bottom))
 
 
-def _panels(table: pd.DataFrame, controls: Controls) -> tuple[list[tuple[str, str]], int]:
+def _panels(table: pd.DataFrame, subject: Subject) -> tuple[list[tuple[str, str]], int]:
     """The (run, cycle) of every panel in reading order, and the number of columns."""
     labels = list(dict.fromkeys(table["run"]))
     every = list(dict.fromkeys(table["cycle"]))
-    cycles = [cycle for cycle in every if cycle not in controls] or every[:1]
+    cycles = [cycle for cycle in every if cycle not in subject.controls] or every[:1]
     there = set(zip(table["run"], table["cycle"], strict=True))
     panels = [(label, cycle) for cycle in cycles for label in labels if (label, cycle) in there]
     if len(labels) in (2, 3) and len(panels) == len(labels) * len(cycles):
@@ -170,11 +198,11 @@ def _panels(table: pd.DataFrame, controls: Controls) -> tuple[list[tuple[str, st
     return panels, 2 if len(panels) == 4 else min(3, len(panels))
 
 
-def draw(runs: Runs, measures: tuple[str, ...], controls: Controls) -> tuple[Figure, pd.DataFrame]:
+def draw(runs: Runs, measures: tuple[str, ...], subject: Subject) -> tuple[Figure, pd.DataFrame]:
     """Draws measures of runs with at least one row; returns the figure and the data in it."""
     table = curves(runs, measures)
-    styles = _ratio_styles(table, controls)
-    panels, columns = _panels(table, controls)
+    styles = _ratio_styles(table, subject)
+    panels, columns = _panels(table, subject)
     if len(measures) > 1:
         columns = len(measures)  # a panel for each, side by side
     places = [(*panel, measure) for panel in panels for measure in measures]
@@ -183,10 +211,10 @@ def draw(runs: Runs, measures: tuple[str, ...], controls: Controls) -> tuple[Fig
         fig = Figure(figsize=(max(3.5 * columns, 5.5), 2.6 * rows + 0.8), layout="constrained")
         axes = list(fig.subplots(rows, columns, squeeze=False, sharex=True).flat)
         for i, (ax, (label, cycle, measure)) in enumerate(zip(axes, places, strict=False)):
-            _draw_panel(ax, table[table["run"] == label], cycle, measure, styles, controls)
+            _draw_panel(ax, table[table["run"] == label], cycle, measure, styles, subject)
             ax.set_title(f"{cycle} · {label}" if len(runs) > 1 else cycle)
             if len(measures) > 1 or i % columns == 0:
-                ax.set_ylabel(AXIS_LABELS[measure])
+                ax.set_ylabel(subject.labels[measure])
             ax.tick_params(labelbottom=True)
             if i + columns >= len(places):
                 ax.set_xlabel("generation")
@@ -194,25 +222,26 @@ def draw(runs: Runs, measures: tuple[str, ...], controls: Controls) -> tuple[Fig
             ax.set_axis_off()
         for measure in measures:
             shown = [ax for ax, (*_, drawn) in zip(axes, places, strict=False) if drawn == measure]
-            _limits(shown, measure, table)
+            _limits(shown, measure, table, subject)
         _finish(fig, axes[: len(places)], "share of fresh real data φ")
     return fig, table
 
 
-def draw_headline(run: pd.DataFrame, controls: Controls) -> tuple[Figure, pd.DataFrame, str]:
+def draw_headline(run: pd.DataFrame, subject: Subject) -> tuple[Figure, pd.DataFrame, str]:
     """Diversity beside correctness, for the cycle with the most fresh ratios; returns that cycle too."""
-    looping = run[~run["cycle"].isin(controls)]
+    looping = run[~run["cycle"].isin(subject.controls)]
     ratios = (looping if len(looping) else run).groupby("cycle", sort=False)["fresh_ratio"].nunique()
     cycle = str(ratios.idxmax())
-    table = curves({"": run[run["cycle"].isin([cycle, *controls])]}, HEADLINE).drop(columns="run")
-    styles = _ratio_styles(table, controls)
+    table = curves({"": run[run["cycle"].isin([cycle, *subject.controls])]}, subject.headline).drop(columns="run")
+    styles = _ratio_styles(table, subject)
     with mpl.rc_context(_STYLE):
         fig = Figure(figsize=(9, 3.9), layout="constrained")
         axes = list(fig.subplots(1, 2))
-        for ax, measure, title in zip(axes, HEADLINE, ("How diverse it is", "How correct it is"), strict=True):
-            _draw_panel(ax, table, cycle, measure, styles, controls)
-            _limits([ax], measure, table)
-            ax.set(xlabel="generation", ylabel=AXIS_LABELS[measure])
+        titles = "How diverse it is", "How correct it is" if subject.correctness else "How much is distinct"
+        for ax, measure, title in zip(axes, subject.headline, titles, strict=True):
+            _draw_panel(ax, table, cycle, measure, styles, subject)
+            _limits([ax], measure, table, subject)
+            ax.set(xlabel="generation", ylabel=subject.labels[measure])
             ax.set_title(title)
         _finish(fig, axes, f"What the model writes, cycle “{cycle}”, by share of fresh real data φ")
     return fig, table, cycle
@@ -225,19 +254,20 @@ def _save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
     table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def draw_all(runs: Runs, folder: Path, controls: Controls) -> list[Drawn]:
-    """Writes every figure into an existing folder; the headline, first, is of the first run."""
+def draw_all(runs: Runs, folder: Path, subject: Subject) -> list[Drawn]:
+    """Writes every figure of the networks into an existing folder; the headline, first, is of the first run."""
+    runs = {label: networks(metrics) for label, metrics in runs.items()}
     first = next(iter(runs.values()))
     many = any(metrics.groupby(["cycle", "fresh_ratio"])["seed"].nunique().max() > 1 for metrics in runs.values())
-    control = any(metrics["cycle"].isin(controls).any() for metrics in runs.values())
+    control = any(metrics["cycle"].isin(subject.controls).any() for metrics in runs.values())
     how = [BAND] * many + [REFERENCE] * control
     notes = f" {'; '.join(how)}." if how else ""
     notes = notes[:1] + notes[1:2].upper() + notes[2:]
-    fig, table, cycle = draw_headline(first, controls)
+    fig, table, cycle = draw_headline(first, subject)
     _save(fig, table, folder, "headline")
     of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
-    drawn = [Drawn("headline", f"Diversity and semantic correctness of the samples, cycle {cycle}{of}.{notes}")]
-    for name, (measures, what) in FIGURES.items():
-        _save(*draw(runs, measures, controls), folder, name)
+    drawn = [Drawn("headline", f"Diversity and correctness of the samples, cycle {cycle}{of}.{notes}")]
+    for name, (measures, what) in subject.figures().items():
+        _save(*draw(runs, measures, subject), folder, name)
         drawn.append(Drawn(name, what + notes))
     return drawn

@@ -141,9 +141,17 @@ def run_data(run: "Run") -> dict[str, Any]:
         "width": histograms.width,
         "texts": list(texts),
         "cells": [
-            {"name": cell.name, **cell.keys, **_measured(table), "views": views[cell]} for cell, table in tables.items()
+            {"name": cell.name, **cell.keys, "panel": _panel(cell), **_measured(table), "views": views[cell]}
+            for cell, table in tables.items()
         ],
     }
+
+
+def _panel(cell: Cell) -> str:
+    """The chart in which a cell's curve is drawn: that of its cycle, or of its cycle with another learner."""
+    from eval.statistics.curves import GROUP, family_name
+
+    return family_name(tuple(cell.keys[name] for name in GROUP))
 
 
 def _kind(language: Language, entry: Mapping[str, Any]) -> str:
@@ -162,7 +170,7 @@ def page_data(runs: Sequence["Run"]) -> dict[str, Any]:
     light, dark = charts.colours(len(ratios))
     return {
         "runs": [run_data(run) for run in runs],
-        "measures": charts.measures_of([run.metrics for run in runs]),
+        "measures": charts.measures_of([run.metrics for run in runs], [run.language for run in runs]),
         "ratios": ratios,
         "colours": {"light": light, "dark": dark},
         "kinds": {name: kind for run in runs for name, kind in kinds(run.language).items()},

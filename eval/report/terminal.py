@@ -15,24 +15,26 @@ def print_findings(directory: RunReader) -> None:
     from rich.padding import Padding
     from rich.table import Table
 
+    from eval.statistics.curves import GROUP, family_name
+
     run = read_run(directory)
     # The console's own width, but where the output goes to a file lines should not be cut at 80.
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(title=f"First → last generation ({run.state}), means over seeds", title_justify="left")
-    for header in ("cycle", "φ", "seeds", "diversity", "change [95 %]", "semantically correct", "unique"):
+    for header in ("cycle", "φ", "seeds", "diversity", "change [95 %]", "correct", "unique"):
         table.add_column(header, justify="left" if header == "cycle" else "right")
     for row in run.summary.groups.to_dict("records"):
         table.add_row(
-            row["cycle"],
+            family_name(tuple(row[name] for name in GROUP)),
             f"{row['fresh_ratio']:g}",
             str(row["cells"]),
             span(row, "diversity", ""),
             f"{number(row['diversity_change'], '+%')} {interval(row, 'diversity_change', '+%')}".strip(),
-            span(row, "semantic_correctness", "%"),
+            span(row, "correctness", "%"),
             span(row, "unique_fraction", "%"),
         )
     console.print(table)
-    console.print("\nFall of diversity; for few seeds the intervals are Student's t, wider than the table's bootstrap:")
+    console.print("\nFall of diversity, with 95 % intervals over seeds:")
     console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
     for i, finding in enumerate(run.findings, 1):
         console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")

@@ -1,73 +1,134 @@
-"""How diversity falls over the generations: by how much, whether the fall stops, and how fresh ratios compare."""
+"""How diversity falls over the generations: by how much, whether the fall stops, and how groups compare.
+
+These are the estimates that the list of falls, the summary's table and the findings share, so that no two sentences of
+a report contradict each other.
+"""
 
 import itertools
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test
-from scipy.stats import t as student
 
-from eval.statistics.onset import curves
-from eval.statistics.summary import GROUP, Estimate, mean_interval
-from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, Shape, fall_shape
+from eval.statistics.curves import GROUP, Key, curves, family, fresh_ratio, group_name, groups
+from eval.statistics.intervals import (
+    CHANGE,
+    LEVEL,
+    Estimate,
+    difference_interval,
+    mean_interval,
+    shared_seeds,
+    sign_flip_p,
+)
+from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, SMALL, UNDECIDED, Shape, fall_shape
 
-MANY = 20  # seeds from which a bootstrap covers what it says
-EXACT = 16  # seeds up to which all sign flips are counted
+CLEAR = 0.02  # smallest relative change of diversity that counts as one
+BOTTOM = 0.05  # of the start: below it nothing is left to fall, so a plateau there is no end of the fall
 
 
 class Decline(NamedTuple):
-    """The fall of one (cycle, fresh ratio), over the seeds that reached its last generation."""
+    """The fall of one group, over the seeds that reached its last generation."""
 
-    cycle: str
-    fresh_ratio: float
-    generations: int  # trained models: the last generation is one less
+    key: Key
+    last: int  # generation
     change: Estimate  # relative, from generation 0 to the last
-    shape: Shape
+    falls: bool | None  # whether diversity clearly falls; False: surely by less than SMALL, if at all; None: undecided
+    shape: Shape  # says more than UNDECIDED only where `falls` is decided, and the same
+    curves: pd.DataFrame  # of diversity: one row per seed, one column per generation
+
+    @property
+    def bottom(self) -> bool:
+        """Whether nothing is left to fall."""
+        return self.change.mean is not None and self.change.mean <= BOTTOM - 1
 
 
 class Comparison(NamedTuple):
-    """Two fresh ratios of one cycle, on the seeds that they share and in the last generation that both reached."""
+    """Two fresh ratios in the last generation that both reached."""
 
-    cycle: str
-    fresh_ratio: float
-    other: float
+    key: Key  # of the smaller fresh ratio
+    other: Key
     generation: int
-    difference: Estimate  # relative change at `other` minus that at `fresh_ratio`: positive if `other` keeps more
-    p: float | None  # two-sided, by flipping the signs of the seeds' differences
+    difference: Estimate  # relative change of `other` minus that of `key`: positive if `other` keeps more
+    p: float | None  # two-sided, by flipping the signs of the seeds' differences; None if they share no seeds
 
 
-def seed_interval(values: Iterable[float | None]) -> Estimate:
-    """Mean over seeds with a 95 % interval: Student's t below MANY seeds, from there on the percentile bootstrap.
+def record(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as a row of a table: the columns GROUP, `other` for the larger fresh ratio, and the estimate."""
+    key, other, generation, difference, p = comparison
+    return {
+        **dict(zip(GROUP, key, strict=True)),
+        "other": fresh_ratio(other),
+        "generation": generation,
+        **difference._asdict(),
+        "p": p,
+    }
 
-    In simulations of relative changes (noise of 2 to 3 %; also skewed ones) the percentile and the BCa bootstrap both
-    cover 47 % with 2 seeds, 70 % with 3, 80 % with 5, 90 % with 10 and 94 % with 20; t covers 92 to 96 % throughout.
+
+def below(estimate: Estimate) -> bool | None:
+    """Whether a change of diversity, or a difference of two, is below zero.
+
+    True: by CLEAR or more, and the interval excludes zero. False: the interval excludes SMALL, so it is not below by
+    what would matter. None: neither, or no interval.
     """
-    x = np.array([v for v in values if v is not None and np.isfinite(v)], np.float64)
-    if len(x) < 2 or len(x) >= MANY or np.ptp(x) == 0:
-        return mean_interval(x)
-    half = student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+    mean, low, high = estimate[:3]
+    if mean is None or low is None or high is None:
+        return None
+    if mean <= -CLEAR and high < 0:
+        return True
+    return False if low > -SMALL else None
+
+
+def undecided(estimate: Estimate) -> str:
+    """Why an estimate decides nothing."""
+    if estimate.seeds < 2:
+        return "one seed, too few for an interval"
+    return f"{f'all {estimate.seeds} seeds agree, ' if estimate.agree else ''}too few seeds to tell"
+
+
+def _relative(table: pd.DataFrame, of: Callable[[np.ndarray], np.ndarray]) -> pd.Series:
+    values_ST = table.to_numpy()
+    begun_S = values_ST[:, 0] > 0
+    return pd.Series(of(values_ST[begun_S]) / values_ST[begun_S, 0] - 1, index=table.index[begun_S])
 
 
 def relative_changes(table: pd.DataFrame) -> pd.Series:
     """Relative change from the first to the last column, by seed; seeds that begin at 0 are left out."""
-    table = table[table.iloc[:, 0] > 0] if len(table.columns) else table
-    return table.iloc[:, -1] / table.iloc[:, 0] - 1
+    return _relative(table, lambda values_ST: values_ST[:, -1])
+
+
+def speeds(table: pd.DataFrame) -> pd.Series:
+    """Mean relative change over the generations from 1, by seed: differs where two falls end at the same bottom."""
+    return _relative(table, lambda values_ST: values_ST[:, 1:].mean(1))
+
+
+def difference(
+    a: pd.DataFrame, b: pd.DataFrame, measure: Callable[[pd.DataFrame], pd.Series], level: float = LEVEL
+) -> Estimate:
+    """The measure of the curves a minus that of b, over the generations that both reached."""
+    generations = a.columns.intersection(b.columns)
+    if len(generations) < 2:
+        return Estimate(None, None, None, 0)
+    return difference_interval(*(measure(x.loc[:, generations]) for x in (a, b)), level)
 
 
 def declines(metrics: pd.DataFrame) -> list[Decline]:
-    """The fall of every (cycle, fresh ratio) of a run, in the order of the table."""
+    """The fall of every group of a run, in the order of the table."""
     found = []
-    for cycle, ratio in metrics[GROUP].drop_duplicates().itertuples(index=False):
-        table = curves(metrics, cycle, ratio)
+    for key in groups(metrics):
+        table = curves(metrics, key)
         if table.empty:
             continue  # diversity is not finite
-        mean, low, high, seeds = seed_interval(relative_changes(table))
-        change = Estimate(mean, None if low is None else max(low, -1.0), high, seeds)  # nothing falls by more than all
-        generations = int(table.columns[-1]) + 1
-        found.append(Decline(str(cycle), float(ratio), generations, change, fall_shape(table.to_numpy())))
+        change = mean_interval(relative_changes(table), CHANGE)
+        shape = fall_shape(table.to_numpy())
+        falls = below(change)
+        if falls is None and shape.verdict == NO_FALL and change.seeds > 1:
+            falls = False  # every generation together tells more than the last one alone
+        if falls is False:
+            shape = Shape(NO_FALL)
+        elif falls is None or shape.verdict == NO_FALL:
+            shape = Shape(UNDECIDED)
+        found.append(Decline(key, int(table.columns[-1]), change, falls, shape, table))
     return found
 
 
@@ -81,54 +142,43 @@ def sentence(decline: Decline) -> str:
 
     Weights are cut off, not rounded, and 0.99 is the highest that is named.
     """
-    mean, low, high, _ = decline.change
+    mean, low, high, *_ = decline.change
     verdict, weight, since = decline.shape
     interval = "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
     change = "0 from the start" if mean is None else f"{_signed(mean)} %{interval}"
     shown = f"(weight {min(int(100 * (weight or 0)) / 100, 0.99):.2f})"
-    end = {
-        NO_FALL: "no fall",
-        FALLING: f"still falling {shown}",
-        PLATEAU: f"at a plateau since generation ~{since or 0:.0f} {shown}",
-    }.get(verdict, "too few generations to tell")
-    name = f"{decline.cycle}, fresh {decline.fresh_ratio:g}"
-    generations = f"{decline.generations} generation" + "s" * (decline.generations != 1)
-    return f"{name}: diversity {change} after {generations}, {end}"
-
-
-def sentences(metrics: pd.DataFrame) -> list[str]:
-    """One sentence per (cycle, fresh ratio), in the order of the table."""
-    return [sentence(decline) for decline in declines(metrics)]
-
-
-def sign_flip_p(differences: Iterable[float]) -> float | None:
-    """Two-sided p-value of a mean of zero under flips of the signs of paired differences; None for less than two.
-
-    Exact up to EXACT pairs: the smallest possible is 2 / 2^n, so five seeds cannot get below 0.0625.
-    """
-    x = np.array(list(differences), np.float64)
-    if len(x) < 2:
-        return None
-    test = permutation_test(
-        (x,), np.mean, permutation_type="samples", n_resamples=2**EXACT, vectorized=True, rng=np.random.default_rng(0)
-    )
-    return float(test.pvalue)
+    if decline.last == 0:
+        end = "which tell of no fall yet"
+    elif verdict == NO_FALL:
+        together = "" if below(decline.change) is False else " in all generations together"
+        end = f"no fall by {100 * SMALL:g} % or more{together}"
+    elif verdict == FALLING:
+        end = f"still falling {shown}"
+    elif verdict == PLATEAU:
+        end = f"{'at the bottom' if decline.bottom else 'at a plateau'} since generation ~{since or 0:.0f} {shown}"
+    elif decline.falls:
+        end = "too few generations or seeds to tell whether the fall goes on"
+    else:
+        end = undecided(decline.change) if mean is not None else "nothing to fall"
+    generations = f"{decline.last + 1} generation" + "s" * (decline.last > 0)
+    return f"{group_name(decline.key)}: diversity {change} after {generations}, {end}"
 
 
 def comparisons(metrics: pd.DataFrame) -> list[Comparison]:
-    """Every pair of fresh ratios of every cycle, smaller one first; p-values are not corrected for their number."""
+    """Every pair of fresh ratios with the rest of the key in common, smaller one first.
+
+    In pairs of seeds where they are shared. p-values are not corrected for their number.
+    """
+    tables = {key: curves(metrics, key) for key in sorted(groups(metrics), key=fresh_ratio)}
+    order = list(dict.fromkeys(map(family, groups(metrics))))
     found = []
-    for cycle, group in metrics.groupby("cycle", sort=False):
-        tables = {ratio: curves(metrics, str(cycle), ratio) for ratio in sorted(group["fresh_ratio"].unique())}
-        for (ratio, a), (other, b) in itertools.combinations(tables.items(), 2):
+    for name in order:
+        members = {key: table for key, table in tables.items() if family(key) == name}
+        for (key, a), (other, b) in itertools.combinations(members.items(), 2):
             generations = a.columns.intersection(b.columns)
-            if not len(generations):
-                continue
-            difference = (relative_changes(b[generations]) - relative_changes(a[generations])).dropna()
-            estimate = seed_interval(difference)
-            found.append(
-                Comparison(
-                    str(cycle), float(ratio), float(other), int(generations[-1]), estimate, sign_flip_p(difference)
-                )
-            )
+            if len(generations):
+                mine, theirs = relative_changes(a[generations]), relative_changes(b[generations])
+                seeds = shared_seeds(mine.index, theirs.index)
+                p = sign_flip_p(theirs[seeds] - mine[seeds])
+                found.append(Comparison(key, other, int(generations[-1]), difference_interval(theirs, mine), p))
     return found

@@ -1,19 +1,40 @@
-"""The paper's findings (arXiv 2311.16822), checked on a run.
+"""The paper's findings (arXiv 2311.16822), checked on a run: what is shown, what is refuted, what cannot be decided.
 
-A cell *consumes its own output* unless it is a control: the cycle `fresh`, or a fresh ratio of 1.
+A group *consumes its own output* unless it is a control. What is said of one group is what eval/statistics/fall.py says
+of it everywhere; docs/statistics.md has the error rates.
 """
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from eval.statistics.summary import mean_interval
-from eval.statistics.trend import PLATEAU, fall_shape
-
-Values = dict[int, float]  # by seed: cells of equal seed share their random numbers, so they are compared in pairs
+from eval.statistics.curves import (
+    CORRECTNESS,
+    Key,
+    control_of,
+    controls,
+    curves,
+    family,
+    family_name,
+    fresh_ratio,
+    groups,
+    networks,
+    rows_of,
+)
+from eval.statistics.fall import (
+    Decline,
+    below,
+    declines,
+    difference,
+    relative_changes,
+    speeds,
+    undecided,
+)
+from eval.statistics.intervals import FRACTION, LEVEL, Estimate, mean_interval
+from eval.statistics.trend import FALLING, PLATEAU, SMALL
 
 SHOWN, NOT_SHOWN, UNDECIDED = "shown", "not shown", "cannot be decided from this run"
 CLAIMS = (
@@ -23,8 +44,8 @@ CLAIMS = (
 )
 CORRECT = 0.9  # semantic correctness from which we call output correct
 LOST = 0.05  # fall of semantic correctness that is more than noise
-BOTTOM = 0.05  # of the start: a plateau below it is no end of the fall, there is nothing left to fall
-CLEAR, CLEAR_ALONE = 0.02, 0.05  # smallest relative change of diversity that counts, with several seeds and with one
+
+Judgement = tuple[bool | None, str]  # whether the finding holds, None for undecided; why
 
 
 class Finding(NamedTuple):
@@ -36,119 +57,165 @@ class Finding(NamedTuple):
 
 
 @dataclasses.dataclass
-class _Cycle:
-    """One cycle up to the last generation that all of its fresh ratios reached. All tables are by φ, then by seed.
+class _Loop:
+    """The groups that differ in their fresh ratio alone, by that ratio, and the control that they are compared with.
 
-    The control is there as φ = 1.
+    `declines` are those of the ratios that consume their own output and got beyond generation 0.
     """
 
     name: str
-    last: int  # generation
-    left_out: int  # cells that ended before it
-    change: dict[float, Values]  # relative change of diversity from generation 0 to the last
-    speed: dict[float, Values]  # its mean over the generations from 1: differs where all end at the same bottom
-    correctness: dict[float, tuple[float, float]]  # mean semantic correctness in generation 0 and the last
-    plateau: dict[float, float]  # of the ratios whose fall has stopped above the bottom: the generation since when
+    declines: dict[float, Decline]
+    control: Decline | None
+    correctness: dict[float, pd.DataFrame]
+    left_out: int  # cells that ended before the last generation of their group
 
     @property
     def ratios(self) -> list[float]:
-        """The fresh ratios whose cells consume their own output."""
-        return sorted(ratio for ratio in self.change if ratio < 1)
+        return list(self.declines)
+
+    def of(self, ratio: float | None) -> Decline:
+        """The fall at a fresh ratio, or with None that of the control, which must be there."""
+        if ratio is not None:
+            return self.declines[ratio]
+        assert self.control is not None
+        return self.control
+
+    def faster(self, a: float | None, b: float | None, level: float = LEVEL) -> Estimate:
+        """By how much faster a falls than b: negative where it does."""
+        return difference(self.of(a).curves, self.of(b).curves, speeds, level)
+
+    def falls(self, ratio: float) -> tuple[bool | None, Estimate]:
+        """Whether diversity falls, and by more than the control's where there is one; the estimate that decides."""
+        decline = self.declines[ratio]
+        if decline.falls is not True or self.control is None:
+            return decline.falls, decline.change
+        more = difference(decline.curves, self.control.curves, relative_changes)
+        return below(more), more
 
 
-def _cycles(metrics: pd.DataFrame) -> list[_Cycle]:
-    consuming = metrics[(metrics["cycle"] != "fresh") & (metrics["fresh_ratio"] < 1)]
+def _loops(metrics: pd.DataFrame, falls: Sequence[Decline]) -> list[_Loop]:
+    by_key = {decline.key: decline for decline in falls}
+    members: dict[Key, list[Key]] = {}
+    apart = controls(metrics)
+    for key in groups(metrics):
+        if key not in apart:
+            members.setdefault(family(key), []).append(key)
     found = []
-    for name in consuming["cycle"].unique():
-        table = metrics[metrics["cycle"] == name]
-        if not (table["fresh_ratio"] == 1).any():
-            table = pd.concat([table, metrics[metrics["cycle"] == "fresh"].assign(fresh_ratio=1.0)])
-        reached = table.groupby("fresh_ratio")["generation"].max()
-        last = int(reached[reached > 0].min()) if (reached[reached.index < 1] > 0).any() else 0
-        table = table[table["fresh_ratio"].isin(reached.index[reached >= last])]  # not what ended in generation 0
-        cycle = _Cycle(str(name), last, 0, {}, {}, {}, {})
-        for ratio, group in table[table["generation"] <= last].groupby("fresh_ratio"):
-            change, speed, correctness, curves = {}, {}, [], []
-            for seed, cell in group.sort_values("generation").groupby("seed"):
-                if cell["generation"].iloc[-1] < last:
-                    cycle.left_out += ratio < 1
-                    continue
-                correctness.append(cell["semantic_correctness"].iloc[[0, -1]].to_numpy(np.float64))
-                diversity = cell["levenshtein_diversity"].to_numpy(np.float64)
-                if last > 0 and diversity[0] > 0:
-                    relative = diversity / diversity[0] - 1
-                    change[seed], speed[seed] = float(relative[-1]), float(relative[1:].mean())
-                    curves.append(diversity)
-            first_and_last = np.mean(correctness, axis=0)
-            cycle.correctness[ratio] = (float(first_and_last[0]), float(first_and_last[1]))
-            cycle.change[ratio], cycle.speed[ratio] = change, speed
-            shape = fall_shape(curves)
-            if shape.verdict == PLATEAU and shape.since is not None and np.mean(list(change.values())) > BOTTOM - 1:
-                cycle.plateau[ratio] = shape.since
-        found.append(cycle)
+    for keys in members.values():
+        cells = {key: rows_of(metrics, key)["seed"].nunique() for key in keys}
+        going = sorted((key for key in keys if key in by_key and by_key[key].last > 0), key=fresh_ratio)
+        other = control_of(metrics, keys[0])
+        control = by_key.get(other) if other is not None else None
+        loop = _Loop(
+            family_name(keys[0]),
+            {fresh_ratio(key): by_key[key] for key in going},
+            control if control is not None and control.last > 0 else None,
+            {fresh_ratio(key): curves(metrics, key, CORRECTNESS) for key in going},
+            sum(cells.values()) - sum(len(by_key[key].curves) for key in going) if going else 0,
+        )
+        found.append(loop)
     return found
 
 
-def _clearly_below(a: Values, b: Values | None = None) -> bool:
-    """Whether a, or a minus b over the seeds they share, is below zero by more than noise."""
-    differences = [a[s] - b[s] for s in a.keys() & b.keys()] if b is not None else list(a.values())
-    mean, _, high, seeds = mean_interval(differences)
-    if mean is None:
-        return False
-    return mean <= -(CLEAR if seeds > 1 else CLEAR_ALONE) and (high is None or high < 0)
+NOTHING_YET: Judgement = None, "only generation 0 is there, which has seen real data alone"
 
 
-def _falls(cycle: _Cycle, ratio: float) -> bool:
-    """Diversity falls, and by more than the control's where there is one."""
-    change, control = cycle.change[ratio], cycle.change.get(1.0)
-    return _clearly_below(change) and (not control or _clearly_below(change, control))
-
-
-def _judge_correctness(cycle: _Cycle) -> tuple[bool | None, str]:
-    if cycle.last == 0:
-        return None, "only generation 0 is there, which has seen real data alone"
-    pairs = [cycle.correctness[ratio] for ratio in cycle.ratios]
-    if pairs[0][1] < CORRECT:
+def _judge_correctness(loop: _Loop) -> Judgement:
+    if not loop.ratios:
+        return NOTHING_YET
+    if any(table.empty for table in loop.correctness.values()):
+        return None, "correctness was not measured"
+    margin = mean_interval(loop.correctness[loop.ratios[0]].iloc[:, -1] - CORRECT)
+    level = 1 - (1 - LEVEL) / len(loop.ratios)  # one of several that falls by chance is no finding
+    kept, lost = [], []
+    for ratio, table in loop.correctness.items():
+        loss = table.iloc[:, 0] - table.iloc[:, -1]
+        kept.append(mean_interval(LOST - loss))
+        if (strict := mean_interval(loss, level=level)).low is not None and strict.low > 0 and loss.mean() > LOST:
+            lost.append(f"{ratio:g}")
+    if margin.high is not None and margin.high < 0:
         return False, f"less than {percent(CORRECT)} of the output is correct at the smallest fresh ratio"
-    if any(first - last > LOST for first, last in pairs):
-        return False, "correctness falls"
-    return (
-        True,
-        f"at least {percent(CORRECT)} of the output is correct at the smallest fresh ratio, and no ratio loses any",
+    if lost:
+        return False, f"correctness falls at φ = {', '.join(lost)}"
+    for estimate in (margin, *kept):
+        if estimate.low is None or estimate.low < 0:
+            return None, (
+                f"whether at least {percent(CORRECT)} of the output is correct at the smallest fresh ratio, and no "
+                f"ratio loses more than {percent(LOST)}: {undecided(estimate)}"
+            )
+    return True, (
+        f"at least {percent(CORRECT)} of the output is correct at the smallest fresh ratio, and no ratio loses more "
+        f"than {percent(LOST)}"
     )
 
 
-def _judge_fall(cycle: _Cycle) -> tuple[bool | None, str]:
-    if cycle.last == 0:
-        return None, "only generation 0 is there"
-    if not _falls(cycle, cycle.ratios[0]):
-        return False, "diversity does not clearly fall" + (" by more than the control's" if 1.0 in cycle.change else "")
-    shares = sorted(cycle.change)
-    if len(shares) < 2:
-        return None, "diversity falls, but only one share of generated data was run"
-    reversed_ = any(_clearly_below(cycle.speed[b], cycle.speed[a]) for a, b in itertools.pairwise(shares))
-    if reversed_ or not _clearly_below(cycle.speed[shares[0]], cycle.speed[shares[-1]]):
-        return False, "diversity falls, but not the faster the larger the share of generated data"
+def _judge_fall(loop: _Loop) -> Judgement:
+    if not loop.ratios:
+        return NOTHING_YET
+    ratios, smallest = loop.ratios, loop.ratios[0]
+    than = " by more than the control's" if loop.control else ""
+    falls, estimate = loop.falls(smallest)
+    if falls is None:
+        return None, f"whether diversity falls{than} at the smallest fresh ratio: {undecided(estimate)}"
+    if not falls:
+        return False, f"diversity does not fall by {percent(SMALL)} or more{than and ' beyond the control'}"
+    if len(ratios) < 2:
+        return None, f"diversity falls{than}, but only one share of generated data below the whole was run"
+    order: list[float | None] = [*ratios, *([None] if loop.control else [])]
+    level = 1 - (1 - LEVEL) / (len(order) - 1)
+    backwards = [
+        f"{_at(a)} diversity falls more slowly than {_at(b)}"
+        for a, b in itertools.pairwise(order)
+        if below(loop.faster(b, a, level))
+    ]
+    if backwards:
+        return False, f"diversity falls, but not the faster the larger the share of generated data: {backwards[0]}"
+    dose = loop.faster(smallest, ratios[-1])
+    if (clear := below(dose)) is None:
+        return None, (
+            f"diversity falls, but whether it falls faster {_at(smallest)} than {_at(ratios[-1])}: {undecided(dose)}"
+        )
+    if not clear:
+        return False, f"diversity falls, but not clearly faster {_at(smallest)} than {_at(ratios[-1])}"
     return True, "the larger the share of generated data, the faster diversity falls"
 
 
-def _judge_fresh_data(cycle: _Cycle) -> tuple[bool | None, str]:
-    ratios = cycle.ratios
-    if cycle.last == 0:
-        return None, "only generation 0 is there"
+def _judge_fresh_data(loop: _Loop) -> Judgement:
+    if not loop.ratios:
+        return NOTHING_YET
+    ratios, smallest = loop.ratios, loop.ratios[0]
     if len(ratios) < 2:
         return None, "there are not two fresh ratios below 1 to compare"
-    if not _clearly_below(cycle.change[ratios[0]]):
+    falls, estimate = loop.falls(smallest)
+    if falls is None:
+        return None, f"whether there is a fall to slow at the smallest fresh ratio: {undecided(estimate)}"
+    if not falls:
         return None, "diversity does not clearly fall at the smallest fresh ratio, so there is no fall to slow"
-    if not _clearly_below(cycle.speed[ratios[0]], cycle.speed[ratios[-1]]):
+    slowed = loop.faster(smallest, ratios[-1])
+    if (clear := below(slowed)) is None:
+        return None, f"whether more fresh data slows the fall: {undecided(slowed)}"
+    if not clear:
         return False, "more fresh data does not clearly slow the fall"
-    stopped = [f"{ratio:g}" for ratio in ratios[1:] if not _falls(cycle, ratio)]
-    if stopped:
-        return False, f"fresh data slows the fall, and at φ = {', '.join(stopped)} no clear fall is left"
-    resting = [f"φ = {r:g} (since generation ~{cycle.plateau[r]:.0f})" for r in ratios[1:] if r in cycle.plateau]
+    falling = {ratio: loop.falls(ratio) for ratio in ratios[1:]}
+    if stopped := [f"{ratio:g}" for ratio, (falls, _) in falling.items() if falls is False]:
+        left = f"no fall by {percent(SMALL)} or more is left{' beyond the control' if loop.control else ''}"
+        return False, f"fresh data slows the fall, and at φ = {', '.join(stopped)} {left}"
+    shapes = {ratio: loop.of(ratio).shape for ratio in ratios[1:] if not loop.of(ratio).bottom}
+    resting = [f"φ = {r:g} (since generation ~{s.since or 0:.0f})" for r, s in shapes.items() if s.verdict == PLATEAU]
     if resting:
         return False, f"fresh data slows the fall, and stops it: diversity is at a plateau at {', '.join(resting)}"
-    return True, "fresh data slows the fall, and diversity still falls at every fresh ratio below 1"
+    for ratio, (falls, estimate) in falling.items():
+        if falls is None:
+            return None, f"fresh data slows the fall, but whether one is left {_at(ratio)}: {undecided(estimate)}"
+    if unclear := [f"{ratio:g}" for ratio, shape in shapes.items() if shape.verdict != FALLING]:
+        return None, (
+            f"fresh data slows the fall, but whether it stops it at φ = {', '.join(unclear)}: too few generations or "
+            "seeds to tell"
+        )
+    still = f"diversity still falls at φ = {', '.join(f'{ratio:g}' for ratio in shapes)}"
+    empty = f"nothing is left to fall at φ = {', '.join(f'{r:g}' for r in ratios[1:] if r not in shapes)}"
+    ends = [*([still] if shapes else []), *([empty] if len(shapes) < len(ratios) - 1 else [])]
+    return True, f"fresh data slows the fall, and {', and '.join(ends)}"
 
 
 def percent(value: float, signed: bool = False) -> str:
@@ -157,54 +224,72 @@ def percent(value: float, signed: bool = False) -> str:
     return f"{'0' if number in ('+0', '-0') else number}\N{NO-BREAK SPACE}%".replace("-", "\N{MINUS SIGN}")
 
 
-def _at(ratio: float) -> str:
-    return "at " + f"φ = {ratio:g}".replace(" ", "\N{NO-BREAK SPACE}") if ratio < 1 else "in the control"
+def _at(ratio: float | None) -> str:
+    return (
+        "in the control"
+        if ratio is None
+        else f"at φ = {ratio:g}".replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    )
 
 
-def _correctness_numbers(cycle: _Cycle, brief: bool) -> str:
-    ratios = cycle.ratios[:: max(len(cycle.ratios) - 1, 1)] if brief else cycle.ratios
-    parts = [" → ".join(map(percent, cycle.correctness[ratio])) + f" {_at(ratio)}" for ratio in ratios]
-    return f"{cycle.name}: {', '.join(parts)}"
+def _interval(estimate: Estimate, signed: bool) -> str:
+    low, high = estimate.low, estimate.high
+    return "" if low is None or high is None else f" [{percent(low, signed)}, {percent(high, signed)}]"
 
 
-def _diversity_numbers(cycle: _Cycle, brief: bool) -> str:
+def _shown(loop: _Loop, brief: bool) -> list[float]:
+    """Of several loops only the smallest and the largest ratio, and no intervals: the list of falls has them all."""
+    return loop.ratios[:: max(len(loop.ratios) - 1, 1)] if brief else loop.ratios
+
+
+def _correctness_numbers(loop: _Loop, brief: bool) -> str:
     parts = []
-    for ratio in sorted(cycle.change):
-        mean, low, high, _ = mean_interval(cycle.change[ratio].values())
-        if mean is None or (brief and cycle.ratios[0] < ratio < cycle.ratios[-1]):
+    for ratio in _shown(loop, brief):
+        if (table := loop.correctness[ratio]).empty:
             continue
-        interval = "" if brief or low is None or high is None else f" [{percent(low, True)}, {percent(high, True)}]"
-        parts.append(f"{percent(mean, True)}{interval} {_at(ratio)}")
-    return f"{cycle.name}: {', '.join(parts)}"
+        last = mean_interval(table.iloc[:, -1], FRACTION)
+        interval = "" if brief else _interval(last, False)
+        parts.append(f"{percent(table.iloc[:, 0].mean())} → {percent(last.mean or 0)}{interval} {_at(ratio)}")
+    return f"{loop.name}: {', '.join(parts)}"
 
 
-def findings(metrics: pd.DataFrame) -> list[Finding]:
-    """Checks the paper's three findings (arXiv 2311.16822) on a run, cycle by cycle.
+def _diversity_numbers(loop: _Loop, brief: bool) -> str:
+    parts = []
+    for ratio in [*_shown(loop, brief), None]:
+        decline = loop.control if ratio is None else loop.of(ratio)
+        if decline is not None and decline.change.mean is not None:
+            interval = "" if brief else _interval(decline.change, True)
+            parts.append(f"{percent(decline.change.mean, True)}{interval} {_at(ratio)}")
+    return f"{loop.name}: {', '.join(parts)}"
 
-    A finding is shown if every cycle that can decide it shows it. Diversity *clearly* changes if the mean over seeds
-    is at least CLEAR (one seed: CLEAR_ALONE) and the interval excludes zero; ratios are compared seed by seed.
+
+def findings(metrics: pd.DataFrame, falls: Sequence[Decline] | None = None) -> list[Finding]:
+    """Checks the paper's three findings (arXiv 2311.16822) on a run's networks, cycle by cycle.
+
+    A finding is shown if every cycle that can decide it shows it. Everything is decided by 95 % intervals over seeds
+    (eval/statistics/intervals.py): with one seed nothing is, and where they are too wide the sentence says so.
+    `falls`: what `declines` found, if it was asked before.
     """
-    cycles = _cycles(metrics)
+    loops = _loops(networks(metrics), declines(metrics) if falls is None else falls)
     judges = (_judge_correctness, _judge_fall, _judge_fresh_data)
     numbers = (_correctness_numbers, _diversity_numbers, _diversity_numbers)
     found = []
     for claim, judge, write in zip(CLAIMS, judges, numbers, strict=True):
         verdicts: list[bool] = []
-        reasons: dict[str, list[_Cycle]] = {}
-        for cycle in cycles:
-            holds, reason = judge(cycle)
+        reasons: dict[str, list[_Loop]] = {}
+        for loop in loops:
+            holds, reason = judge(loop)
             verdicts += [] if holds is None else [holds]
-            reasons.setdefault(reason, []).append(cycle)
+            reasons.setdefault(reason, []).append(loop)
         verdict = UNDECIDED if not verdicts else SHOWN if all(verdicts) else NOT_SHOWN
         sentences = []
         for reason, group in reasons.items():
-            evidence = "; ".join(write(c, len(cycles) > 1) for c in group if c.last > 0)
-            until = max(c.last for c in group)
-            sentences.append(f"{reason}" + (f" (by generation {until}, {evidence})" if evidence else ""))
+            going = [loop for loop in group if loop.ratios]
+            evidence = "; ".join(write(loop, len(loops) > 1) for loop in going)
+            until = max((d.last for loop in going for d in loop.declines.values()), default=0)
+            sentences.append(reason + (f" (by generation {until}, {evidence})" if evidence else ""))
         text = ". ".join(s[0].upper() + s[1:] for s in sentences) or "No cell of this run consumes its own output"
-        if cycles and metrics["seed"].nunique() == 1:
-            text += ". One seed: no interval"
-        if left_out := sum(cycle.left_out for cycle in cycles):
+        if left_out := sum(loop.left_out for loop in loops):
             text += f". Left out: {left_out} of the cells, which ended earlier"
         found.append(Finding(claim, verdict, text + "."))
     return found

@@ -4,21 +4,20 @@ Curves are smoothed before a threshold is looked for, by the best curve that nev
 first generation that noise alone takes below it would be too early, and would be found in the control as well. A curve
 that never rises is left as it is; one that dips and recovers has not begun to fall.
 
-The axes: S seeds, T generations, B resamples.
+The axes: S seeds, T generations, B draws.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import isotonic_regression
-from scipy.stats import CensoredData, ecdf, norm
-from scipy.stats import t as student
 
-DIVERSITY = "levenshtein_diversity"
+from eval.statistics.curves import Key, control_of, curves
+from eval.statistics.intervals import mean_draws, median_interval, quantile_interval, shared_seeds
+
 ONSET = 0.95  # of the control's diversity
-RESAMPLES = 1000
+DRAWS = 2000
 
 
 class Onset(NamedTuple):
@@ -30,7 +29,10 @@ class Onset(NamedTuple):
 
 
 class Median(NamedTuple):
-    """Kaplan-Meier median of event times; None if not reached. `censored`: cells that ended before the event."""
+    """Kaplan-Meier median of event times; None if not reached. `censored`: cells that ended before the event.
+
+    `low` None: too few cells for an interval, or not even that is reached. `high` None: that, or it may never be.
+    """
 
     median: float | None
     low: float | None
@@ -39,74 +41,53 @@ class Median(NamedTuple):
     censored: int
 
 
-def curves(metrics: pd.DataFrame, cycle: str, ratio: float, column: str = DIVERSITY) -> pd.DataFrame:
-    """One row per seed, one column per generation, of the cells that reached the group's last generation."""
-    group = metrics[(metrics["cycle"] == cycle) & (metrics["fresh_ratio"] == ratio)]
-    return group.pivot_table(index="seed", columns="generation", values=column).astype(np.float64).dropna()
+def _first_below(curves_BT: np.ndarray, control_BT: np.ndarray) -> np.ndarray:
+    """First generation in which the smoothed ratio is below ONSET, for every curve; infinite where it never is.
 
-
-def control(metrics: pd.DataFrame, cycle: str) -> pd.DataFrame | None:
-    """The curves that a cycle is compared with: those of `fresh`, else of φ = 1 in the cycle itself, else None."""
-    fresh = metrics.loc[metrics["cycle"] == "fresh", "fresh_ratio"]
-    found = curves(metrics, "fresh", fresh.iloc[0]) if len(fresh) else curves(metrics, cycle, 1.0)
-    return found if len(found) else None
-
-
-def _never_rising(values_T: np.ndarray) -> np.ndarray:
-    return isotonic_regression(values_T, increasing=False).x
-
-
-def _interval(statistic: Callable[[np.ndarray], float], S: int, rng: np.random.Generator) -> tuple[float, float]:
-    """95 % percentile bootstrap interval over seeds, of a statistic of their counts in a resample; it may be infinite.
-
-    The percentiles are moved outwards as far as Student's t lies outside the normal distribution (Hesterberg 2015,
-    "What Teachers Should Know About the Bootstrap", 3.3): without that, five seeds cover 80 % and not 95 %. No
-    resampling gets beyond the seeds' own range: three cover about 75 %, two 50 %.
+    The best curve that never rises is below a threshold from the last maximum of the cumulative sums of
+    (ratio - threshold) on: from there every mean up to any later generation is below it, before there is one that is
+    not (the min-max formula of isotonic regression). So nothing needs to be fitted.
     """
-    counts_BS = rng.multinomial(S, np.full(S, 1 / S), RESAMPLES)
-    distinct, inverse = np.unique(counts_BS, axis=0, return_inverse=True)
-    values_B = np.array([statistic(counts) for counts in distinct])[inverse.ravel()]
-    tail = norm.cdf(-student.ppf(0.975, S - 1) * np.sqrt(S / (S - 1)))
-    low, high = np.quantile(values_B, [tail, 1 - tail], method="inverted_cdf")
-    return float(low), float(high)
+    T = curves_BT.shape[1]
+    ratio_BT = np.divide(curves_BT, control_BT, out=np.ones_like(curves_BT), where=control_BT > 0)
+    sums_BT = np.cumsum(np.pad(ratio_BT - ONSET, ((0, 0), (1, 0))), 1)
+    first_B = T - np.argmax(sums_BT[:, ::-1], 1)
+    return np.where(first_B == T, np.inf, first_B)
 
 
 def onset(curves_ST: np.ndarray, control_ST: np.ndarray, paired: bool) -> Onset:
     """First generation in which the mean over seeds is below ONSET of the control's, with a 95 % interval over seeds.
 
-    `paired`: row by row of one seed, resampled together.
+    `paired`: row by row of one seed, which are drawn together; else curves and control are drawn apart, each anew.
     """
-    S = len(curves_ST)
-
-    def first(counts_S: np.ndarray, control_counts: np.ndarray) -> float:
-        reference_T = control_counts @ control_ST / control_counts.sum()
-        mean_T = counts_S @ curves_ST / counts_S.sum()
-        ratio_T = np.divide(mean_T, reference_T, out=np.ones_like(mean_T), where=reference_T > 0)
-        below = np.flatnonzero(_never_rising(ratio_T) < ONSET)
-        return float(below[0]) if len(below) else np.inf
-
-    found = first(np.ones(S), np.ones(len(control_ST)))
-    low = high = None
-    if S > 1 and paired:
-        low, high = _interval(lambda n: first(n, n), S, np.random.default_rng(0))
-    elif S > 1:
-        n = len(control_ST)
-        rng = np.random.default_rng(1)
-        low, high = _interval(lambda c: first(c, rng.multinomial(n, np.full(n, 1 / n))), S, np.random.default_rng(0))
-    return Onset(*(None if x is None or np.isinf(x) else int(x) for x in (found, low, high)))
+    T = curves_ST.shape[1]
+    found = low = high = _first_below(curves_ST.mean(0)[None], control_ST.mean(0)[None])[0]
+    if min(len(curves_ST), len(control_ST)) < 2:
+        low = high = np.inf
+    else:
+        rng = np.random.default_rng(0)
+        if paired:
+            both_BT = mean_draws(np.hstack([curves_ST, control_ST]), DRAWS, rng)
+            low, high = quantile_interval(_first_below(both_BT[:, :T], both_BT[:, T:]))
+        else:
+            draws_BT, control_BT = (mean_draws(x_ST, DRAWS, rng) for x_ST in (curves_ST, control_ST))
+            low, high = quantile_interval(_first_below(draws_BT, control_BT))
+    return Onset(*(None if np.isinf(x) else int(x) for x in (found, low, high)))
 
 
-def group_onset(metrics: pd.DataFrame, cycle: str, ratio: float) -> Onset:
-    """The onset of one (cycle, fresh ratio), seed by seed if two or more are in the control too."""
-    own, reference = curves(metrics, cycle, ratio), control(metrics, cycle)
-    if reference is None or own.empty or cycle == "fresh" or (ratio == 1 and not (metrics["cycle"] == "fresh").any()):
+def group_onset(metrics: pd.DataFrame, key: Key) -> Onset:
+    """The onset of one group against its control, seed by seed where they share their seeds."""
+    other = control_of(metrics, key)
+    if other is None:
+        return Onset()
+    own, reference = curves(metrics, key), curves(metrics, other)
+    if own.empty or reference.empty:
         return Onset()
     generations = own.columns.intersection(reference.columns)
-    seeds = own.index.intersection(reference.index)
-    paired = len(seeds) > 1
-    if paired:
+    seeds = shared_seeds(own.index, reference.index)
+    if len(seeds):
         own, reference = own.loc[seeds], reference.loc[seeds]
-    found = onset(own[generations].to_numpy(), reference[generations].to_numpy(), paired)
+    found = onset(own[generations].to_numpy(), reference[generations].to_numpy(), len(seeds) > 0)
     return Onset(*(None if i is None else int(generations[i]) for i in found))
 
 
@@ -115,9 +96,11 @@ def half_life(diversity: Sequence[float] | np.ndarray | pd.Series) -> float | No
 
     None where it is not reached, or where there was no diversity to begin with.
     """
+    from scipy.optimize import isotonic_regression
+
     values_T = np.asarray(diversity, np.float64)
     half = values_T[0] / 2
-    smooth_T = _never_rising(values_T)
+    smooth_T = isotonic_regression(values_T, increasing=False).x
     below = np.flatnonzero(smooth_T <= half)
     if half <= 0 or not len(below):
         return None
@@ -132,6 +115,8 @@ def _kaplan_meier_median(times_S: np.ndarray, happened_S: np.ndarray) -> float:
         return float(np.median(times_S))
     if not happened_S.any():
         return np.inf
+    from scipy.stats import CensoredData, ecdf
+
     sf = ecdf(CensoredData(uncensored=times_S[happened_S], right=times_S[~happened_S])).sf
     reached = np.flatnonzero(sf.probabilities <= 0.5 + 1e-9)
     if not len(reached):
@@ -147,18 +132,15 @@ def median_time(times: Sequence[float | None], ends: Sequence[float]) -> Median:
     """Median over cells of the time of an event, where some ended (at `ends`) before it happened (None).
 
     Kaplan-Meier: no shape of the curve is assumed and nothing is said beyond what was seen, as a fitted exponential
-    would. The interval is a bootstrap over seeds; None as its `high`: more than half of the cells may never get there.
+    would. The interval is `median_interval`, for which a cell that ended may have its event at once or never; None as
+    its `high`: more than half of the cells may never get there.
     """
     happened_S = np.array([t is not None and bool(np.isfinite(t)) for t in times], bool)
     times_S = np.array([t if h else end for t, h, end in zip(times, happened_S, ends, strict=True)], np.float64)
-    S = len(times_S)
-    median = low = high = np.inf
-    if S:
-        median = _kaplan_meier_median(times_S, happened_S)
-    if S > 1:
-        low, high = _interval(
-            lambda n: _kaplan_meier_median(np.repeat(times_S, n), np.repeat(happened_S, n)), S, np.random.default_rng(0)
-        )
-    limits = (None if np.isinf(x) else float(x) for x in (median, low, high))
+    median = _kaplan_meier_median(times_S, happened_S) if len(times_S) else np.inf
+    low, high = median_interval(times_S, np.where(happened_S, times_S, np.inf)) or (np.inf, np.inf)
+    if not happened_S.any():
+        low = np.inf  # nothing happened: no event that the lower end could be
+    median_low_high = [None if np.isinf(x) else float(x) for x in (median, low, high)]
     events = int(happened_S.sum())
-    return Median(next(limits), next(limits), next(limits), events, S - events)
+    return Median(median_low_high[0], median_low_high[1], median_low_high[2], events, len(times_S) - events)

@@ -1,34 +1,25 @@
 """A run's summary: every cell, and every (cycle, fresh ratio) across its seeds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
+from eval.statistics.curves import CELL, CONTROL, CORRECTNESS, GROUP
+from eval.statistics.intervals import CHANGE, FRACTION, FROM_ZERO, mean_interval
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
+from loop.cell import Cell
 from loop.storage.metrics_files import columns_of
 
-CELL = ["cycle", "fresh_ratio", "seed"]
-GROUP = ["cycle", "fresh_ratio"]
 EVENTS = ("full_correctness_generation", "half_diversity_generation", "collapse_generation")
 MEASURES = {  # name in the summary: column of the metrics
     "diversity": "levenshtein_diversity",
-    "semantic_correctness": "semantic_correctness",
+    "correctness": CORRECTNESS,
     "unique_fraction": "unique_fraction",
 }
 VALUES = (*(f"{name}_{when}" for name in MEASURES for when in ("first", "last")), "diversity_change")
 TIMES = ("onset", "half_life")  # estimated, in generations; not every cell or group gets there
-
-
-class Estimate(NamedTuple):
-    """A mean over seeds; its 95 % interval, None for fewer than two seeds; the number of seeds."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    seeds: int
 
 
 class Summary(NamedTuple):
@@ -38,27 +29,23 @@ class Summary(NamedTuple):
     groups: pd.DataFrame
 
 
-def tables(rows: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
-    """Splits the rows of a run's metrics.jsonl into the metrics and the statuses of cells that ended early."""
-    metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(columns_of(rows)))
-    return metrics, [row for row in rows if "status" in row]
+def tables(
+    rows: Sequence[Mapping[str, Any]], controls: Collection[str] = (), correctness: str | None = "semantic_correctness"
+) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
+    """Splits the rows of a run's metrics.jsonl into the metrics and the statuses of cells that ended early.
 
-
-def mean_interval(values: Iterable[float | None]) -> Estimate:
-    """Mean with the 95 % percentile bootstrap interval; None and NaN are left out.
-
-    Resampling few seeds gives too narrow an interval: below about ten, read it as a lower bound on the uncertainty.
+    `controls`: the cycles that do not train on their own output. A fresh ratio of 1 is a control in any cycle. The
+    column `control` says which rows are of one. `correctness`: the column of the verdict that makes a sample correct,
+    which is there again as CORRECTNESS; None for a language without truth. Keys that an older version of this code did
+    not have are at their defaults.
     """
-    x = np.array([v for v in values if v is not None and np.isfinite(v)], np.float64)
-    if len(x) == 0:
-        return Estimate(None, None, None, 0)
-    mean = float(x.mean())
-    if len(x) == 1:
-        return Estimate(mean, None, None, 1)
-    if np.ptp(x) == 0:
-        return Estimate(mean, mean, mean, len(x))
-    interval = bootstrap((x,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), len(x))
+    metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(columns_of(rows)))
+    for name in set(CELL) - set(metrics.columns):
+        metrics[name] = Cell.__dataclass_fields__[name].default
+    metrics[CORRECTNESS] = metrics[correctness] if correctness in metrics else np.nan
+    metrics = metrics.drop_duplicates([*CELL, "generation"], keep="last", ignore_index=True)
+    metrics[CONTROL] = metrics["cycle"].isin(list(controls)) | (metrics["fresh_ratio"] == 1)
+    return metrics, [row for row in rows if "status" in row]
 
 
 def relative_change(first: float, last: float) -> float | None:
@@ -77,7 +64,7 @@ def _cell_summary(table: pd.DataFrame) -> dict[str, Any]:
     diversity = table["levenshtein_diversity"]
     summary: dict[str, Any] = {
         "last_generation": int(last["generation"]),
-        "full_correctness_generation": _first_generation(table, table["semantic_correctness"] == 1),
+        "full_correctness_generation": _first_generation(table, table[CORRECTNESS] == 1),
         "half_diversity_generation": _first_generation(
             table, (diversity <= diversity.iloc[0] / 2) & (diversity.iloc[0] > 0)
         ),
@@ -104,10 +91,10 @@ def _group_summary(cells: pd.DataFrame, onset: Onset) -> dict[str, Any]:
     for name in EVENTS:
         reached = cells[name].dropna()
         summary[f"{name}_reached"] = len(reached)
-        estimate = mean_interval(reached if len(reached) == len(cells) else [])
+        estimate = mean_interval(reached if len(reached) == len(cells) else [], FROM_ZERO)
         summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     for name in VALUES:
-        estimate = mean_interval(complete[name])
+        estimate = mean_interval(complete[name], CHANGE if name == "diversity_change" else FRACTION)
         summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     summary |= {"onset": onset.generation, "onset_low": onset.low, "onset_high": onset.high}
     measured = cells[cells["last_generation"].notna()]
@@ -135,7 +122,7 @@ def summary(metrics: pd.DataFrame, statuses: Sequence[Mapping[str, Any]] = ()) -
     cells[numbers] = cells[numbers].astype(np.float64)
     groups = pd.DataFrame(
         [
-            dict(zip(GROUP, key, strict=True)) | _group_summary(g, group_onset(metrics, *key))
+            dict(zip(GROUP, key, strict=True)) | _group_summary(g, group_onset(metrics, key))
             for key, g in cells.groupby(GROUP, sort=False)
         ]
     )

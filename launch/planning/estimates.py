@@ -108,7 +108,7 @@ def seconds(
       hosts: each measures an equal part of the cells.
     """
     run, data = mesh
-    cells, todo = len(config.cells()), work(config, device.accelerator)
+    cells, todo = len(config.networks()), work(config, device.accelerator)
     count, together = groups(-(-cells // run), at_once)
     rows, peak = count * together, device.peak(config.model.dtype)
     train = rows * (todo.train_flops + todo.evaluation_flops) / data / (peak * shares["train"].value)
@@ -141,7 +141,7 @@ def disk(config: Config, keep: str) -> Disk:
     example = float(length @ np.arange(len(length))) + 1 + 13  # symbols, `<eos>`, provenance
     examples = sum(config.train_size(cell.cycle, loop.generations - 1) for cell in cells)
     params = 4 * num_params(config.model)
-    checkpoint = len(cells) * (params + 4 * loop.num_held_out) + round(examples * example)
+    checkpoint = len(config.networks()) * (params + 4 * loop.num_held_out) + round(examples * example)
     kept = set(range(loop.generations)[-NEWEST:])
     if keep == "all":
         kept = set(range(loop.generations))
@@ -152,7 +152,7 @@ def disk(config: Config, keep: str) -> Disk:
 
 def host_memory(config: Config, hosts: int) -> int:
     """Bytes on one host for its cells' parameters of two generations: one is being written, the next one brought."""
-    return 2 * -(-len(config.cells()) // hosts) * 4 * num_params(config.model)
+    return 2 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
 
 
 def cell_bytes(config: Config, device: Device, data: int) -> CellBytes:

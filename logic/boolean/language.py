@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from logic.boolean import symbols
+from logic.boolean.fitted import FittedGrammar, fit
 from logic.boolean.grammar import Grammar
 from logic.boolean.trees import commutative_form, root_operator
 from logic.boolean.truth_table import evaluate
@@ -126,6 +127,9 @@ class Boolean(Language):
 
     def depth(self, samples: Sequence[bytes]) -> np.ndarray:
         return evaluate(samples, self.num_variables).depth
+
+    def fit(self, samples: Sequence[bytes]) -> tuple[FittedGrammar, int]:
+        return fit(samples, self.verify(samples)[self.support])
 
     def normal_form(self, sample: bytes) -> bytes:
         return commutative_form(sample)

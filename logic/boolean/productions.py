@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, pad
+from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE
+from logic.ids import pad
 
 BINARY = (AND, OR)  # in the order of their productions
 _LEAF, _PREFIX, _INFIX = range(3)

@@ -24,10 +24,11 @@ NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop
 class Checkpoint:
     """What a checkpoint holds of one cell and generation."""
 
-    params: dict  # of the lowest validation loss: the ones that were sampled
+    params: dict  # of the lowest validation loss: the ones that were sampled; empty for a learner without any
     training_set: Examples  # D_t
     counters: dict[str, float]  # losses, steps and costs, under their names in metrics.csv
-    # -log M_t(e) in nats on the held-out real expressions, float32: all that measuring needs of a device
+    # -log M_t(e) in nats on the held-out real expressions, float32: all that measuring needs of a device; empty where
+    # the learner cannot write all of them
     held_out_nll: np.ndarray
 
 
@@ -92,21 +93,22 @@ def check_keep(keep: str) -> int:
 
 def _to_arrays(generation: Checkpoint) -> dict[str, Any]:
     """The tree that is stored."""
-    return {
+    tree: dict[str, Any] = {
         "params": generation.params,
         "training_set": examples_to_arrays(generation.training_set),
         "counters": {name: np.array(value) for name, value in generation.counters.items()},
         "held_out_nll": generation.held_out_nll,
     }
+    return {name: part for name, part in tree.items() if len(part)}  # orbax stores nothing that is empty
 
 
 def _from_arrays(tree: dict[str, Any]) -> Checkpoint:
     """The generation of a stored tree."""
     return Checkpoint(
-        params=tree["params"],
+        params=tree.get("params", {}),
         training_set=examples_from_arrays(tree["training_set"]),
-        counters={name: value.item() for name, value in tree["counters"].items()},
-        held_out_nll=tree["held_out_nll"],
+        counters={name: value.item() for name, value in tree.get("counters", {}).items()},
+        held_out_nll=tree.get("held_out_nll", np.zeros(0, np.float32)),
     )
 
 

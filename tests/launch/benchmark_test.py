@@ -169,7 +169,9 @@ def test_other_errors_are_not_taken_for_full_memory(monkeypatch):
 
 @pytest.mark.parametrize("heads, width, layers, context", [(2, 64, 2, 32), (4, 128, 3, 64), (4, 64, 1, 96)])
 def test_operations_equal_those_that_xla_counts(heads, width, layers, context):
-    model = ModelConfig(num_layers=layers, num_heads=heads, width=width, context_length=context, dropout=0.0)
+    model = ModelConfig(
+        num_layers=layers, num_heads=heads, width=width, context_length=context, dropout=0.0, vocab_size=8
+    )
     ids_BT = jnp.zeros((2, context), jnp.int32)
     params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import model.models
 import model.sampling
 from model.config import LEAST, SampleConfig
 from model.sampling import choose, filter_logits, sampler
@@ -104,9 +105,10 @@ def test_rows_never_idle_while_samples_wait():
         jax.debug.callback(count)
         return real(*args)
 
-    real = model.sampling.forward_cached
+    transformer = model.models.MODELS["transformer"]
+    real = transformer.forward_cached
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.sampling, "forward_cached", counted)
+        patch.setitem(model.models.MODELS, "transformer", transformer._replace(forward_cached=counted))
         draw(dataclasses.replace(config, batch_size=1), n=n)
         jax.effects_barrier()
     lengths = np.count_nonzero(written, axis=1)

@@ -80,8 +80,8 @@ const DASHES = [[1, 0], [6, 2], [4, 2, 1, 2], [1, 2], [8, 2, 1, 2, 1, 2]];
 
 /** The cycles that have a panel: those that train on generated examples, or else the control itself. */
 function panelsOf(runs) {
-  const all = runs.flatMap((run) => run.cells.map((cell) => cell.cycle));
-  const consuming = runs.flatMap((run) => run.cells.map((cell) => cell.cycle).filter((cycle) => !isControl(run, cycle)));
+  const all = runs.flatMap((run) => run.cells.map((cell) => cell.panel));
+  const consuming = runs.flatMap((run) => run.cells.filter((cell) => !isControl(run, cell.cycle)).map((cell) => cell.panel));
   return unique(consuming.length ? consuming : all);
 }
 
@@ -91,7 +91,8 @@ function measureRows() {
   for (const run of data.runs) {
     for (const panel of panelsOf([run])) {
       if (!state.cycles.has(panel)) continue;
-      const here = run.cells.filter((cell) => isControl(run, cell.cycle) || cell.cycle === panel);
+      const learners = unique(run.cells.filter((cell) => cell.panel === panel).map((cell) => cell.learner));
+      const here = run.cells.filter((cell) => cell.panel === panel || (isControl(run, cell.cycle) && learners.includes(cell.learner)));
       for (const group of Object.values(Object.groupBy(here, (cell) => `${cell.cycle} ${cell.fresh_ratio}`))) {
         const { cycle, fresh_ratio: ratio } = group[0];
         if (!isControl(run, cycle) && !state.ratios.has(ratio)) continue;

@@ -132,7 +132,8 @@ def test_a_measure_needs_what_it_says_and_nothing_else(m):
         "training_set": ["training_set"],
         "training_subset": ["training_set", "subsets", "subset_size"],
         "held_out": ["held_out", "held_out_nll"],
-        "counters": ["counters"],
+        "training": ["counters"],
+        "costs": ["counters"],
     }
     everything = full_observation()
     kept = {name: getattr(everything, name) for need in m.needs if need in given for name in given[need]}
@@ -199,7 +200,7 @@ def test_a_measure_is_added_in_one_place(monkeypatch, tmp_path):
     directory.write_rows([row])
     directory.repair(pytest.fail)
     assert pd.read_csv(tmp_path / "metrics.csv").iloc[0].to_dict() == pytest.approx(row)
-    picker = charts.measures_of([tables(directory.rows())[0]])
+    picker = charts.measures_of([tables(directory.rows())[0]], [LANGUAGE])
     assert {"group": GROUPS[0], "name": "false_symbols", "label": "words False (per sample)"} in picker
     assert "| `false_symbols` | per sample | how often a sample says False |" in table(LANGUAGE)
 

@@ -241,7 +241,7 @@ def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):
 
 def test_several_runs_are_compared_in_the_first(tmp_path):
     first = make_run(tmp_path / "a" / "run", samples=False)
-    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
+    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), planned=5, samples=False)
     page = build_report([first, second, first])
     assert page.parent.parent == first.path and not second.report.exists()
     words = Page(page.read_text(encoding="utf-8")).words
@@ -249,6 +249,15 @@ def test_several_runs_are_compared_in_the_first(tmp_path):
     assert set(pd.read_csv(page.parent / "summary_groups.csv")["run"]) == {"a/run", "b/run"}
     measures = pd.read_csv(page.parent / "measures.csv")
     assert list(measures["run"].unique()) == ["a/run", "b/run"] and list(measures.columns[1:]) == list(COLUMNS)
+
+
+def test_runs_that_differ_in_the_sweep_only_are_one_analysis(tmp_path):
+    first = make_run(tmp_path / "a" / "run", samples=False)
+    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
+    page = build_report([first, second])
+    cells = pd.read_csv(page.parent / "summary_cells.csv")
+    assert set(cells["run"]) == {"a/run + b/run"}
+    assert cells["cycle"].value_counts().to_dict() == {"full": 4, "balanced": 4, "fresh": 2}
 
 
 def test_without_rows_there_is_nothing_to_report(tmp_path):

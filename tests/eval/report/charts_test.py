@@ -67,7 +67,7 @@ def test_scripts_are_named_by_their_hashes():
 def test_every_numeric_column_can_be_chosen():
     table = pd.DataFrame({"cycle": "full", "seed": 0, "fresh_ratio": 0.0, "generation": [0, 1], "novelty": [0.5, None]})
     table = table.assign(new_measure=[1, 2], text="a", steps=[None, None])
-    measures = charts.measures_of([table])
+    measures = charts.measures_of([table], [LANGUAGE])
     assert [(m["name"], m["label"]) for m in measures] == [
         ("novelty", "novelty (not in the training set)"),
         ("new_measure", "new measure"),
@@ -75,7 +75,7 @@ def test_every_numeric_column_can_be_chosen():
 
 
 def test_the_picker_has_every_column_under_its_label():
-    picker = charts.measures_of([pd.DataFrame([dict.fromkeys(COLUMNS, 0.5)])])
+    picker = charts.measures_of([pd.DataFrame([dict.fromkeys(COLUMNS, 0.5)])], [LANGUAGE])
     assert {m["name"] for m in picker} == set(COLUMNS[4:])
     assert "Other" not in {m["group"] for m in picker}
     assert picker[0] == {

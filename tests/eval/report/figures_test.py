@@ -3,11 +3,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.report.figures import FIGURES, curves, draw, draw_all
+from eval.report.figures import Subject, curves, draw, draw_all
 from eval.statistics.summary import tables
+from logic.boolean.language import Boolean
 from loop.cycles import CONTROLS
 from tests.columns import COLUMNS
 
+SUBJECT = Subject(frozenset(CONTROLS), Boolean())
+FIGURES = SUBJECT.figures()
 MEASURES = [measure for measures, _ in FIGURES.values() for measure in measures]
 NAMES = ["headline", *FIGURES]
 
@@ -37,7 +40,7 @@ def lines(ax):
 
 
 def test_every_file_is_written(tmp_path):
-    drawn = draw_all({"a": run(grid())}, tmp_path, CONTROLS)
+    drawn = draw_all({"a": run(grid())}, tmp_path, SUBJECT)
     assert [figure.name for figure in drawn] == NAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         f"{name}.{kind}" for name in NAMES for kind in ("png", "svg", "csv")
@@ -52,7 +55,7 @@ def test_every_file_is_written(tmp_path):
 
 def test_drawn_data_are_the_metrics(tmp_path):
     metrics = run(grid(cycles=("full", "balanced"), seeds=3))
-    draw_all({"a": metrics}, tmp_path, CONTROLS)
+    draw_all({"a": metrics}, tmp_path, SUBJECT)
     for name, (measures, _) in FIGURES.items():
         table = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(table) == 5 * 5  # groups, generations
@@ -69,7 +72,7 @@ def test_drawn_data_are_the_metrics(tmp_path):
 
 def test_lines_are_means_over_seeds_and_the_control_is_in_every_panel():
     metrics = run(grid(cycles=("full", "balanced")))
-    figure, _ = draw({"a": metrics}, ("sample_entropy",), CONTROLS)
+    figure, _ = draw({"a": metrics}, ("sample_entropy",), SUBJECT)
     assert titles(figure) == ["full", "balanced"]
     for ax in figure.axes:
         assert set(lines(ax)) == {"φ = 0", "φ = 0.5", "control (fresh)"}
@@ -82,15 +85,15 @@ def test_lines_are_means_over_seeds_and_the_control_is_in_every_panel():
 
 def test_lines_differ_in_more_than_colour():
     ratios = (0.0, 0.25, 0.5, 0.75, 1.0)
-    figure, _ = draw({"a": run(grid(ratios=ratios))}, ("unique_fraction",), CONTROLS)
+    figure, _ = draw({"a": run(grid(ratios=ratios))}, ("unique_fraction",), SUBJECT)
     drawn = [line for line in figure.axes[0].lines if line.get_label() != "control (fresh)"]
     assert len({line.get_marker() for line in drawn}) == len({str(line.get_color()) for line in drawn}) == len(ratios)
 
 
 def test_one_seed_has_no_band(tmp_path):
-    figure, _ = draw({"a": run(grid(seeds=1))}, ("unique_fraction",), CONTROLS)
+    figure, _ = draw({"a": run(grid(seeds=1))}, ("unique_fraction",), SUBJECT)
     assert not figure.axes[0].collections
-    assert not any("band" in drawn.caption for drawn in draw_all({"a": run(grid(seeds=1))}, tmp_path, CONTROLS))
+    assert not any("band" in drawn.caption for drawn in draw_all({"a": run(grid(seeds=1))}, tmp_path, SUBJECT))
 
 
 @pytest.mark.parametrize(
@@ -105,15 +108,15 @@ def test_one_seed_has_no_band(tmp_path):
 )
 def test_unusual_runs_render(cells, generations, panels, tmp_path):
     metrics = run(cells, generations)
-    draw_all({"a": metrics}, tmp_path, CONTROLS)
-    figure, _ = draw({"a": metrics}, ("levenshtein_diversity",), CONTROLS)
+    draw_all({"a": metrics}, tmp_path, SUBJECT)
+    figure, _ = draw({"a": metrics}, ("levenshtein_diversity",), SUBJECT)
     cycles = [cycle for cycle in dict.fromkeys(metrics["cycle"]) if cycle != "fresh"]
     assert titles(figure) == (panels or cycles)
 
 
 def test_several_runs_are_labelled_and_keep_their_own_control():
     first, second = run(grid()), run(grid(cycles=("full", "balanced"), control=False))
-    figure, table = draw({"first": first, "second": second}, ("unique_fraction",), CONTROLS)
+    figure, table = draw({"first": first, "second": second}, ("unique_fraction",), SUBJECT)
     assert titles(figure) == ["full · first", "full · second", "balanced · second"]
     assert ["control (fresh)" in lines(ax) for ax in figure.axes[:3]] == [True, False, False]
     assert set(table["run"]) == {"first", "second"}
@@ -130,7 +133,7 @@ def test_svg_is_deterministic(tmp_path):
     texts = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        draw_all({"a": run(grid())}, tmp_path / name, CONTROLS)
+        draw_all({"a": run(grid())}, tmp_path / name, SUBJECT)
         texts.append([(tmp_path / name / f"{figure}.svg").read_bytes() for figure in NAMES])
     assert texts[0] == texts[1]
     assert b"dc:date" not in texts[0][0]

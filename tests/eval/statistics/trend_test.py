@@ -29,7 +29,8 @@ def test_a_planted_plateau_is_found(name, noise):
     curve, since = PLATEAUS[name]
     found = [fall_shape(simulate(curve, 5, 50, noise, i)) for i in range(100)]
     plateaus = [s for s in found if s.verdict == PLATEAU]
-    assert sum(0.6 * since <= (s.since or 0) <= 1.6 * since for s in plateaus) >= 95
+    assert not any(s.verdict == FALLING for s in found)
+    assert sum(0.6 * since <= (s.since or 0) <= 1.6 * since for s in plateaus) >= (95 if noise < 0.02 else 75)
     assert all(DECIDED <= (s.weight or 0) <= 1 for s in plateaus)
 
 
@@ -37,7 +38,7 @@ def test_a_planted_plateau_is_found(name, noise):
 @pytest.mark.parametrize("name", FALLS)
 def test_a_planted_fall_that_goes_on_is_found(name, noise):
     found = [fall_shape(simulate(FALLS[name], 5, 50, noise, i)) for i in range(100)]
-    assert sum(s.verdict == FALLING for s in found) >= 95
+    assert sum(s.verdict == FALLING for s in found) >= (95 if noise < 0.02 else 80)
     assert not any(s.verdict == PLATEAU for s in found)
 
 

@@ -15,7 +15,9 @@ from loop.training.data import lay_out, windows
 from model.config import ModelConfig
 from model.transformer import forward
 
-MODEL = ModelConfig(num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary")
+MODEL = ModelConfig(
+    num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary", vocab_size=8
+)
 CONFIG = TrainConfig(
     batch_size=16,
     max_steps=150,
