@@ -5,7 +5,7 @@ The exit statuses of all commands; those from 64 are of sysexits.h:
     0    done
     1    a programming error, with its traceback; or no cell finished a generation
     2    the user's mistake, or a damaged file, in one line
-    69   the device or the machine is out of memory
+    69   the device or the machine is out of memory, or the process of files that it may have open (`ulimit -n`)
     74   the disk or standard output is full, or the run's directory is read-only, unreadable or gone
     75   stopped on request, everything is saved: give the same command again to go on
     76   another of several processes is gone; 134 where JAX's own runtime notices it first, and aborts
@@ -20,6 +20,7 @@ import errno
 import logging
 import os
 import re
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,7 +86,7 @@ def _quiet(workdir: Path) -> Callable[[], None]:
 def explain(error: BaseException, workdir: Path) -> tuple[int, str] | None:
     """(exit status, what to tell) of a known fault, None for any other error."""
     for cause in _chain(error):
-        found = _memory(cause) or _lost(cause) or _storage(cause, workdir)
+        found = _memory(cause) or _files(cause) or _lost(cause) or _storage(cause, workdir)
         if found is not None:
             return found
     return None
@@ -109,6 +110,15 @@ def _memory(error: BaseException) -> tuple[int, str] | None:
         f"{where} is out of memory{needed}: give --members=map to take the cells one after another, or lower "
         "train.batch_size, sample.batch_size, the number of cells, or the model's width and num_layers"
     )
+
+
+def _files(error: BaseException) -> tuple[int, str] | None:
+    """Too many open files: what array_record and tensorstore say of it is a text only."""
+    if not isinstance(error, ValueError | RuntimeError | OSError) or "Too many open files" not in str(error):
+        return None
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    more = f"raise the limit (ulimit -n {max(4_096, 2 * most)}) or take fewer cells"
+    return OUT_OF_MEMORY, f"{most} open files are too few for this sweep: {more}, and give the same command again"
 
 
 def _lost(error: BaseException) -> tuple[int, str] | None:

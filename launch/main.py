@@ -21,6 +21,7 @@ from launch import cli
 from launch.cluster.distributed import processes
 from launch.cluster.shards import parse_shard
 from launch.configuration import resolve, settings
+from launch.cores import allow_files
 from logic.errors import UsageError, usage_errors
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
@@ -69,6 +70,7 @@ _SHARD = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Runs the sweep that the flags describe."""
+    allow_files()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal ends no run; later launch/signals.py says so
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
