@@ -13,6 +13,11 @@ A run that was stopped goes on when the same command is given again.
 
 import os
 import signal
+import sys
+from pathlib import Path
+
+if not __package__:  # python launch/main.py, where Python looks for modules beside this file only
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from absl import flags
 from ml_collections import config_flags

@@ -70,16 +70,22 @@ flags.adopt_module_key_flags(launcher)
 # the job, and queueing it again would undo a scancel. The shell outlives it, so that the program has time to save.
 _TRAP = "trap by_slurm=1 TERM"
 # 75 (EX_TEMPFAIL) is launch.main's status when it was told to stop and has saved; 137 is that of SIGKILL, 143 that of a
-# SIGTERM during the first imports. 76 and 134 are those of processes that have lost another one: srun ends with the
-# highest signal of its tasks or, without one, the highest status. Where a cgroup has killed a task for its memory, srun
-# says so and ends with 1, as for an error (SIG_OOM in Slurm's srun.c): only the end of the log tells them apart.
+# SIGTERM during the first imports. 76 and 134 are those of processes that have lost another one, so a process without
+# others is not queued again for them: it has aborted, and would again. Nor are several that abort at once: that another
+# is lost is noticed later. srun ends with the highest signal of its tasks or, without one, the highest status. Where a
+# cgroup has killed a task for its memory, srun says so and ends with 1, as for an error (SIG_OOM in Slurm's srun.c):
+# only the end of the log tells them apart.
 _REQUEUE = """\
 status=$?
 if [ -n "${{by_slurm-}}" ]; then exit $status; fi
 if [ $status = 1 ] && [ -f /dev/stderr ] && tail -n 50 /dev/stderr | grep -q '^srun: error: .*: Out Of Memory$'; then
   status=137
 fi
-case $status in 75 | 76 | 134 | 137 | 143) ;; *) exit $status ;; esac
+case $status in {again}) ;; *) exit $status ;; esac
+if [ $status = 134 ] && [ "$SECONDS" -lt 60 ]; then
+  echo "status 134, within a minute: something here makes JAX abort, and would again" >&2
+  exit $status
+fi
 if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {most} ]; then
   echo "status $status, and already queued again {most} times: submit the same command to go on" >&2
   exit $status
@@ -219,6 +225,7 @@ def _overrides(arguments: list[str]) -> Iterator[str]:
 
 def _parameters(name: str) -> dict[str, Any]:
     """What `submitit` makes directives of."""
+    again = "75 | 76 | 134 | 137 | 143" if _several() else "75 | 137 | 143"
     more: dict[str, Any] = {"requeue": True, "signal": f"TERM@{_GRACE.value}", "chdir": str(Path.cwd())}
     for option in _SBATCH.value:
         key, equals, value = option.partition("=")
@@ -237,7 +244,7 @@ def _parameters(name: str) -> dict[str, Any]:
         "wckey": None,
         "stderr_to_stdout": True,
         "setup": [*_SETUP.value, _TRAP],
-        "teardown": _REQUEUE.format(most=_MAX_REQUEUES.value).split("\n"),
+        "teardown": _REQUEUE.format(most=_MAX_REQUEUES.value, again=again).split("\n"),
         # srun takes the number of cores from the job only up to Slurm 21.
         "srun_args": [f"--cpus-per-task={_CPUS.value}"] if _CPUS.value else [],
         "additional_parameters": more,
