@@ -256,8 +256,8 @@ def _parameters(name: str) -> dict[str, Any]:
 
 def _script(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     slurm = _submitit()
-    folder = str(logs).replace("%", "%%")  # Slurm fills in names of logs, such as %j
-    return slurm._make_sbatch_string(command=what, folder=folder, **parameters)
+    folder = str(logs).replace("%", "\ue000")  # of nobody's alphabet: submitit and Slurm fill in patterns such as %j
+    return slurm._make_sbatch_string(command=what, folder=folder, **parameters).replace("\ue000", "%%")
 
 
 def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
