@@ -64,7 +64,8 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
             _fail(f"standard output cannot be written: {error.strerror}", 74)
         if error.errno not in FULL:
             raise
-        _fail(f"{error.filename or full_place(Path.cwd())}: {FULL[error.errno]}", 74)
+        workdir = flags.FLAGS["workdir"].value if "workdir" in flags.FLAGS else None
+        _fail(f"{error.filename or full_place(Path(workdir or '.'))}: {FULL[error.errno]}", 74)
     except ImportError as error:
         if not _raised_by("etils", error):
             raise

@@ -34,7 +34,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
         text, is_url = unquote(rest), ""
     if not is_url:
         try:
-            return Path(text).expanduser().absolute()
+            return Path(text).expanduser() if text.startswith("~") else Path(text).absolute()  # ./~ is a name
         except RuntimeError as error:
             raise UsageError(f"{text}: {error} Allowed is a path without ~") from None
     if scheme not in _STORES:

@@ -122,6 +122,21 @@ def test_a_mistake_gets_one_line_and_touches_nothing(flags, named, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "environment", "named"),
+    [
+        ([], {"JAX_PLATFORMS": "nothing"}, "JAX_PLATFORMS=nothing finds no devices"),
+        (["--workdir=gs://bucket/run"], {}, "gs://bucket/run needs it"),
+        (["--workdir=http://host/run"], {}, "allowed are paths"),
+    ],
+)
+def test_what_is_not_here_is_one_line(flags, environment, named, tmp_path):
+    result = launch(PRESET, f"--workdir={tmp_path}/run", *flags, **environment)
+    assert result.returncode == 2 and named in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_workdir_in_use_is_left_with_one_line(finished):
     workdir, _ = finished
     files = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.name != ".lock"}
