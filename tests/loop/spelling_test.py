@@ -29,7 +29,7 @@ class Truncated:
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma:
+        if not self.gamma >= 0:
             raise ValueError(f"gamma = {self.gamma}: allowed are numbers from 0")
 
 

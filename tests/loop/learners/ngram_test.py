@@ -40,9 +40,7 @@ def test_likelihood_equals_the_definition(examples, others, order):
     model = NGram(order).learn(examples, LANGUAGE, 99)
     for e, found in zip(examples + others, model.log_likelihood(examples + others), strict=True):
         closed = bytes(order) + e + b"\0"
-        expected = sum(
-            math.log(witten_bell(examples, order, closed[:j], closed[j])) for j in range(order, len(closed))
-        )
+        expected = sum(math.log(witten_bell(examples, order, closed[:j], closed[j])) for j in range(order, len(closed)))
         assert found == pytest.approx(expected, abs=1e-9)
 
 

@@ -15,7 +15,7 @@ CONFIG = st.builds(
     SampleConfig,
     temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
     top_k=st.sampled_from([0, 1, 2]),
-    top_p=st.sampled_from([0.517, 0.853, 1.0])  # no ratio of the weights,
+    top_p=st.sampled_from([0.517, 0.853, 1.0]),  # no ratio of the weights,
 )
 
 
