@@ -26,7 +26,7 @@ from loop.config import Config
 from loop.learners.prefix_tree import PrefixTree
 from model.config import SampleConfig
 
-CONVERGED = 1e-9  # total variation between a distribution and the next one
+CONVERGED = 1e-8  # total variation between a distribution and the next one
 MAX_STEPS = 2_000  # of the search for a fixed point
 
 
