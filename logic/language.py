@@ -121,6 +121,13 @@ class Language:
         """Entropy of R in nats; None if it cannot be computed."""
         return None
 
+    def whole_support(self) -> tuple[list[bytes], np.ndarray]:
+        """All samples that R can draw, and their log-probabilities, float64_U, in nats.
+
+        Raises ValueError if they are too many to be listed, or the language cannot list them.
+        """
+        raise ValueError(f"the language {self.name} does not list its support")
+
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         """Numbers of samples whose distribution under R is exact."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logic.boolean import symbols
+from logic.boolean import support, symbols
 from logic.boolean.fitted import FittedGrammar, fit
 from logic.boolean.grammar import Grammar
 from logic.boolean.trees import commutative_form, root_operator
@@ -116,6 +116,10 @@ class Boolean(Language):
     @property
     def entropy(self) -> float:
         return self.grammar.entropy
+
+    def whole_support(self) -> tuple[list[bytes], np.ndarray]:
+        listed = support.expressions(self.grammar)
+        return listed, self.log_probability(listed)
 
     @functools.cached_property
     def statistics(self) -> tuple[Statistic, ...]:

@@ -7,24 +7,16 @@ from logic.boolean.symbols import AND, CLOSE, NOT, OPEN
 LIMIT = 1_000_000  # expressions that are listed at most
 
 
-def _has_leaf(grammar: Grammar, depth: int) -> bool:
-    return depth >= grammar.min_depth
-
-
-def _has_operator(grammar: Grammar, depth: int) -> bool:
-    return depth < grammar.max_depth
-
-
 def count(grammar: Grammar) -> int:
-    """Number of expressions in the support, exactly; beyond depth 4 it has dozens of digits."""
+    """Number of expressions in the support, exactly, by dynamic programming over values and depths."""
     g = Productions()
     below = [0] * g.M  # expressions of each value, whose root lies one deeper
     for depth in range(grammar.max_depth, -1, -1):
         here = [0] * g.M
-        if _has_leaf(grammar, depth):
+        if depth >= grammar.min_depth:
             for _, value in g.leaves:
                 here[value] += 1
-        if _has_operator(grammar, depth):
+        if depth < grammar.max_depth:
             for x, number in enumerate(below):
                 here[g.full ^ x] += number
                 for y, other in enumerate(below):
@@ -35,23 +27,26 @@ def count(grammar: Grammar) -> int:
 
 
 def expressions(grammar: Grammar) -> list[bytes]:
-    """All expressions of the support, in the order of their symbols. Raises ValueError beyond `LIMIT`, before any work."""
+    """All expressions of the support, in the order of their symbols.
+
+    Raises ValueError beyond `LIMIT`, before any work.
+    """
     number = count(grammar)
     if number > LIMIT:
+        digits = len(str(number))
         raise ValueError(
-            f"language.max_depth = {grammar.max_depth}: {number:.2g} expressions are true, at most {LIMIT:,} can be listed"
-            if number < 1e300
-            else f"language.max_depth = {grammar.max_depth}: more than 1e300 expressions are true, at most {LIMIT:,} can be listed"
+            f"language.max_depth = {grammar.max_depth}: true expressions are a number of {digits} digits, "
+            f"at most {LIMIT:,} can be listed"
         )
     g = Productions()
     below: list[list[bytes]] = [[] for _ in range(g.M)]
     for depth in range(grammar.max_depth, -1, -1):
         here: list[list[bytes]] = [[] for _ in range(g.M)]
-        if _has_leaf(grammar, depth):
+        if depth >= grammar.min_depth:
             for symbol, value in g.leaves:
                 here[value].append(bytes([symbol]))
         wanted = [g.full] if depth == 0 else range(g.M)
-        if _has_operator(grammar, depth):
+        if depth < grammar.max_depth:
             for x, firsts in enumerate(below):
                 if g.full ^ x in wanted:
                     here[g.full ^ x] += [bytes([OPEN, NOT]) + a + bytes([CLOSE]) for a in firsts]
