@@ -41,7 +41,8 @@ class Setting:
 
     def share(self, generation: int) -> float:
         """w, the incoming block's share of D_{generation + 1}."""
-        share = CYCLES[self.cycle].newest_share(self.renewal_share, generation)
+        cycle = CYCLES.get(self.cycle)
+        share = cycle and cycle.newest_share(self.renewal_share, generation)
         if share is None:
             raise UsageError(f"cycle = {self.cycle}: its mean field is not known")
         return share
