@@ -101,6 +101,7 @@ def runs(tmp_path_factory):
     return whole, open_run(shared.path)
 
 
+@pytest.mark.slow
 def test_all_rows_are_those_of_a_run_in_one_go(runs):
     local, shared = runs
     assert timeless(shared.rows()) == timeless(local.rows())
@@ -115,6 +116,7 @@ def test_all_rows_are_those_of_a_run_in_one_go(runs):
     assert unfinished(shared) == {}
 
 
+@pytest.mark.slow
 def test_the_report_is_that_of_a_run_in_one_go(runs):
     for name in ("cells", "groups"):
         tables = []
@@ -129,6 +131,7 @@ def test_the_report_is_that_of_a_run_in_one_go(runs):
     assert "2 generations" in shared
 
 
+@pytest.mark.slow
 def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
     local, shared = runs
     assert cells(shared) == cells(local)

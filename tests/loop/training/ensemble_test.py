@@ -15,6 +15,8 @@ from model.config import SampleConfig
 from tests.loop.training.train_test import CONFIG as TRAIN
 from tests.loop.training.train_test import MODEL, Grammar
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (5, 6, 7)
 CONFIG = Config(
     language=Grammar(1, 2),

@@ -25,6 +25,8 @@ from model.config import ModelConfig
 from model.sampling import rows
 from model.transformer import count_params, init_params
 
+pytestmark = pytest.mark.slow
+
 
 def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> Config:
     return Config(
