@@ -84,6 +84,7 @@ def test_an_array_runs_a_share_in_every_task(tmp_path):
     assert {"--share=3/4", "--workdir=/runs/my run", PRESET, "--cpus-per-task=8"} <= set(called["srun"])
 
 
+@pytest.mark.slow
 def test_one_job_has_a_process_per_gpu_or_per_host():
     gpus = ["--gpus_per_node=2"]
     for flags, tasks in [(gpus, 2), ([*gpus, "--tasks_per_node=2"], 2), ([], 1), (["--tasks_per_node=3"], 3)]:
@@ -96,6 +97,7 @@ def test_one_job_has_a_process_per_gpu_or_per_host():
     assert "--distributed=off" in dry_run("--gpus_per_node=8", "--tasks_per_node=1")[0]  # one process has all GPUs
 
 
+@pytest.mark.slow
 def test_gpus_that_the_mesh_fills_are_accepted():
     three = ["--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0,0.25,0.5", "--dry_run"]
     for flags in (["--gpus_per_node=6"], ["--nodes=3", "--gpus_per_node=1"], ["--gpus_per_node=4", "--mesh=2x2"]):

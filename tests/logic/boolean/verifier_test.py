@@ -120,6 +120,7 @@ def mutate(x: bytes, rng: random.Random) -> bytes:
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", [(1, 5), (2, 3)])
 def test_mutations_of_real_expressions(bounds):
     rng, grammar = random.Random(0), Grammar(*bounds)

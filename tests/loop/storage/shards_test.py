@@ -167,6 +167,7 @@ def three(tmp_path):
     return config, open_run(whole.path)
 
 
+@pytest.mark.slow
 def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
     config, shared = three
     first, second = config.cells()[:1], config.cells()[1:3]
@@ -278,6 +279,7 @@ def at_once(program, *arguments):
         return list(threads.map(start, arguments))
 
 
+@pytest.mark.slow
 def test_all_shares_may_begin_at_the_same_moment(tmp_path):
     assert at_once(ENTER, *[(tmp_path, i) for i in range(4)]) == [""] * 4
     for n in range(8):
@@ -286,6 +288,7 @@ def test_all_shares_may_begin_at_the_same_moment(tmp_path):
         assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["share"] is None
 
 
+@pytest.mark.slow
 def test_all_shares_may_write_the_table_at_the_same_moment(three):
     _, shared = three
     assert at_once(COMBINE, *[(shared.path,)] * 3) == [""] * 3
