@@ -42,7 +42,7 @@ class Setting:
     def share(self, generation: int) -> float:
         """w, the incoming block's share of D_{generation + 1}."""
         cycle = CYCLES.get(self.cycle)
-        share = cycle and cycle.newest_share(self.renewal_share, generation)
+        share = None if cycle is None else cycle.newest_share(self.renewal_share, generation)
         if share is None:
             raise UsageError(f"cycle = {self.cycle}: its mean field is not known")
         return share
