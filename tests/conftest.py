@@ -78,6 +78,7 @@ def finished_sweep(once) -> FinishedSweep:
 
     from eval.measures.generation import measure_generation
     from launch.configuration import resolve
+    from launch.facts import facts
     from launch.presets import smoke
     from loop.run import run
     from loop.storage.run_directory import RunDirectory
@@ -91,7 +92,7 @@ def finished_sweep(once) -> FinishedSweep:
 
     def make(folder: Path) -> None:
         directory = RunDirectory(folder / "run")
-        directory.create(dataclasses.asdict(config), "test")
+        directory.create(dataclasses.asdict(config), "test", facts(config))
         compilations: list[str] = []
         seen: list[tuple[int, int]] = []
 

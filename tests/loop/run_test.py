@@ -15,10 +15,11 @@ import pytest
 import loop.run
 from eval.measures.generation import measure_generation
 from launch.configuration import resolve
+from launch.facts import facts
 from launch.presets import smoke
 from logic.errors import UsageError
 from loop.blocks import incoming_block, initial_training_set, next_training_set
-from loop.cell import Cell
+from loop.cell import KEYS, Cell
 from loop.config import Config
 from loop.cycles import CYCLES
 from loop.examples import Examples
@@ -41,7 +42,7 @@ def small(**sweep) -> Config:
 
 def start(path, c: Config) -> RunDirectory:
     directory = RunDirectory(path)
-    directory.create(dataclasses.asdict(c), "test")
+    directory.create(dataclasses.asdict(c), "test", facts(c))
     return directory
 
 
@@ -66,7 +67,7 @@ def test_every_cell_and_generation_has_a_row(finished_sweep):
     assert keys == cells * 3
     assert [int(r["generation"]) for r in table] == [g for g in range(3) for _ in cells]
     maybe = {"kl_depth", "tv_depth", "kl_length", "tv_length", "kl_root", "tv_root"}  # not without samples in support
-    assert all(np.isfinite(float(r[c])) for r in table for c in COLUMNS[1:] if c not in maybe or r[c])
+    assert all(np.isfinite(float(r[c])) for r in table for c in COLUMNS if c not in KEYS and (c not in maybe or r[c]))
     assert directory.rows() == [
         {k: d[k] if d[k] is None and not v else type(d[k])(v) for k, v in r.items()}
         for r, d in zip(table, directory.rows(), strict=True)
@@ -172,6 +173,7 @@ def test_after_damage_nothing_of_another_past_is_taken(finished_sweep, tmp_path)
     """Generation 1 is damaged and computed again; the run is stopped, and what lies there of generation 2 is older."""
     config, directory, _ = finished_sweep
     cut = RunDirectory(shutil.copytree(directory.path, tmp_path / "run"))
+    cut.write_rows([row for row in cut.rows() if row["generation"] < 2])
     plant_another_past(config, cut, 2)
     file = next(cut.samples_path(1).glob("*.array_record*"))
     file.write_bytes(file.read_bytes()[:-1])
@@ -261,7 +263,7 @@ def test_a_result_does_not_depend_on_the_other_cells(finished_sweep, tmp_path):
     alone = start(tmp_path / "alone", one)
     run(one, alone, measure_generation)
     for mine in results(alone):
-        both = next(r for r in results(directory) if all(r[k] == mine[k] for k in COLUMNS[:4]))
+        both = next(r for r in results(directory) if all(r[k] == mine[k] for k in KEYS))
         assert mine["train_loss"] == pytest.approx(both["train_loss"], rel=1e-3)
         assert mine["unique_fraction"] == pytest.approx(both["unique_fraction"], abs=0.1)
 
@@ -284,8 +286,8 @@ def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
     bad = c.cells()[0]
     real = loop.run.run_generation
 
-    def with_a_failure(config, ensemble, cells, generation, *rest):
-        outcomes = real(config, ensemble, cells, generation, *rest)
+    def with_a_failure(config, ensemble, generation, *rest):
+        outcomes = real(config, ensemble, generation, *rest)
         if generation == 1:
             outcomes[bad] = dataclasses.replace(
                 outcomes[bad], samples=Examples.drawn([], 1), status="loss not finite at step 7"
