@@ -83,7 +83,8 @@ def undecided(estimate: Estimate) -> str:
     """Why an estimate decides nothing."""
     if estimate.seeds < 2:
         return "one seed, too few for an interval"
-    return f"{f'all {estimate.seeds} seeds agree, ' if estimate.agree else ''}too few seeds to tell"
+    them = "both" if estimate.seeds == 2 else f"all {estimate.seeds}"
+    return f"{them} seeds agree, too few to tell" if estimate.agree else "too few seeds to tell"
 
 
 def _relative(table: pd.DataFrame, of: Callable[[np.ndarray], np.ndarray]) -> pd.Series:

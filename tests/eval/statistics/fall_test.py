@@ -210,7 +210,7 @@ def test_a_sentence_says_why_nothing_is_decided():
     falls = [table(curves)[lambda t: t["generation"] >= 0] for curves in ([[0.5, 0.3]], [[0.5, 0.3], [0.5, 0.49]])]
     one, two = (sentence(declines(metrics)[0]) for metrics in falls)
     assert one.endswith("diversity -40 % after 2 generations, one seed, too few for an interval")
-    assert two.endswith("after 2 generations, all 2 seeds agree, too few seeds to tell")
+    assert two.endswith("after 2 generations, both seeds agree, too few to tell")
 
 
 @pytest.fixture(scope="module")
