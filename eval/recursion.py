@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from logic.boolean import support
 from logic.errors import UsageError
 from loop.config import Config
 from loop.learners.prefix_tree import PrefixTree
@@ -70,7 +69,7 @@ class Real:
         """Raises UsageError where there are too many expressions."""
         T = config.model.context_length
         try:
-            listed = support.expressions(config.language)
+            listed = config.language.listed()
         except ValueError as error:
             raise UsageError(f"{error}: the mean field is not computed") from error
         tree = PrefixTree(listed, T)
