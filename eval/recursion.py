@@ -72,10 +72,14 @@ class Real:
             listed = config.language.listed()
         except ValueError as error:
             raise UsageError(f"{error}: the mean field is not computed") from error
+        log_real_U = config.language.log_probability(listed)
+        if log_real_U is None:
+            name = config.language.name
+            raise UsageError(f"language.name = {name}: probabilities are not exact, the mean field is not computed")
         tree = PrefixTree(listed, T)
         place = {e: i for i, e in enumerate(tree.expressions)}
         cut = [place[e[:T]] for e in listed]  # several long expressions can be one sample
-        p_U = np.bincount(cut, np.exp(config.language.log_probability(listed)))
+        p_U = np.bincount(cut, np.exp(log_real_U))
         return cls(tree, np.log(p_U / p_U.sum()))
 
     def empirical(self, examples: Sequence[bytes], context_length: int) -> np.ndarray:

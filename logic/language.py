@@ -42,7 +42,7 @@ class Statistic(NamedTuple):
 class Functions(NamedTuple):
     """What the subtrees of samples compute, each function being a number, and how often under R."""
 
-    count: Callable[[Sequence[bytes]], np.ndarray]  # subtrees of samples by their function, int64_F
+    counts: Callable[[Sequence[bytes]], np.ndarray]  # subtrees of samples by their function, int64_F
     expected: np.ndarray  # those of one sample of R on average, float64_F
     spell: Callable[[int], str]  # a name for a function
 
@@ -124,7 +124,7 @@ class Language:
         return {}
 
     def rows_true(self, samples: Sequence[bytes]) -> np.ndarray | None:
-        """Graded truth: the share of cases in which each sample is true, float64_N; None for a language with one case."""
+        """Graded truth: the share of cases in which each sample is true, float64_N; None where there is one case."""
         return None
 
     # What is exact, where it is.
@@ -159,7 +159,7 @@ class Language:
 
     @property
     def functions(self) -> Functions | None:
-        """What subtrees of samples compute; None for a language whose subtrees compute nothing, or nothing but a value."""
+        """What subtrees of samples compute; None for a language whose subtrees are no functions of anything."""
         return None
 
     def depth(self, samples: Sequence[bytes]) -> np.ndarray | None:

@@ -1,7 +1,8 @@
 """Random streams outside the loop, each with a tag of its own, so that none repeats what a run draws.
 
 The loop's streams are [seed, generation, purpose] with purposes below 100 (loop/streams.py). NumPy takes missing
-numbers for zeros: without a tag, [seed, block] would be a run's own real data. Tags are part of results: never renumber.
+numbers for zeros: without a tag, [seed, block] would be a run's own real data. Tags are part of
+results: never renumber.
 """
 
 import numpy as np

@@ -16,10 +16,9 @@ TOP = 10  # most frequent samples that are listed
 def anatomy(samples: Examples, verdicts: Verdicts, train: Examples, language: Language) -> dict[str, Any]:
     """One cell and generation, ready for JSON.
 
-    `depth` (of a language that has one), `length`: samples with that value, from 0 on. `passed_by_depth`: by verdict, how
-    many of each depth pass it. `functions` (of a language whose subtrees compute something): [function, subtrees] of the
-    samples in the support. `symbols`: how often each word
-    was written. `top`: the most frequent samples, `probability` being their true one, null if it cannot be computed.
+    `depth` (of a language that has one), `length`: samples with that value, from 0 on. `passed_by_depth`: by verdict,
+    how many of each depth pass it. `functions` (of a language whose subtrees have them): [function, subtrees] of the
+    samples in the support. `symbols`: how often each word was written. `top`: the most frequent samples, `probability` being their true one, null if it cannot be computed.
     `roots`: [root, samples] by the generation whose model first wrote the expression, or -1 - k for a draw for D_k.
     `train_origin`: [source, generation, examples].
     """
@@ -65,6 +64,6 @@ def _by_depth(depth_N: np.ndarray, verdicts: Verdicts) -> dict[str, Any]:
 def _functions(samples: Sequence[bytes], verdicts: Verdicts, language: Language) -> dict[str, Any]:
     if language.functions is None or language.support is None:
         return {}
-    count_F = language.functions.count(list(itertools.compress(samples, verdicts[language.support].tolist())))
+    count_F = language.functions.counts(list(itertools.compress(samples, verdicts[language.support].tolist())))
     found = np.flatnonzero(count_F)
     return {"functions": np.stack([found, count_F[found]], axis=1).tolist()}

@@ -24,7 +24,7 @@ def tv_functions(o: Observation) -> float | None:
 def function_counts(language: Language, samples: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """Subtrees of samples by their function, int64_F, and how many a sample of R has on average, float64_F."""
     assert language.functions is not None
-    return language.functions.count(samples), language.functions.expected
+    return language.functions.counts(samples), language.functions.expected
 
 
 def functions(language: Language) -> Sequence[Measure]:
@@ -38,6 +38,6 @@ _TV = Measure(
     "total variation of truth functions",
     DISTANCE,
     "",
-    "total variation of the samples in the support from the real distribution, over the truth functions of all subtrees",
+    "total variation of the samples in the support from the real distribution, over the truth functions of subtrees",
     needs=("samples", "functions"),
 )

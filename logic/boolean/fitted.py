@@ -116,8 +116,9 @@ class FittedGrammar:
         """Goes through n expressions, one symbol of all that have not ended at a time.
 
         The value of an open node is not known yet. What is known of it is alpha_M, the probability of each value
-        together with what was written on the way to it, up to a factor that is the same for all values. The probability
-        of the next symbol is a sum over them; an operand that is complete has a value, and the next alpha depends on it.
+        together with what was written on the way to it, up to a factor that is the same for all values. The
+        probability of the next symbol is a sum over them; an operand that is complete has a value, and the next alpha
+        depends on it.
         """
         g, M = self.productions, self.productions.M
         leaf_symbol = np.array([symbol for symbol, _ in g.leaves])
@@ -158,16 +159,16 @@ class FittedGrammar:
             deep = d < len(self.p_DP)
             begins, at, d = begins[deep], at[deep], d[deep]
             weight_BV[begins, OPEN] = (alpha_NDM[at, d] * self._operator[d]).sum(axis=1)
-            for i, (symbol, value) in enumerate(g.leaves):
-                weight_BV[begins, symbol] = alpha_NDM[at, d, value] * self.p_DP[d, i]
+            for i, (leaf, value) in enumerate(g.leaves):
+                weight_BV[begins, leaf] = alpha_NDM[at, d, value] * self.p_DP[d, i]
 
             asks = np.flatnonzero(state == _OPERATOR)
             at, d = going[asks], depth[asks] - 1
             seconds = {
-                symbol: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, symbol in enumerate(BINARY)
+                operator: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, operator in enumerate(BINARY)
             }
-            for symbol, second_BM in seconds.items():
-                weight_BV[asks, symbol] = second_BM.sum(axis=1)
+            for operator, second_BM in seconds.items():
+                weight_BV[asks, operator] = second_BM.sum(axis=1)
             weight_BV[state == _CLOSE, CLOSE] = 1.0
             weight_BV[state == _END, EOS] = 1.0
             with np.errstate(divide="ignore"):

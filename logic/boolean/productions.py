@@ -32,7 +32,7 @@ class Productions:
         """Those of a language. Raises ValueError for more variables than two: the square of M is too many."""
         if num_variables > MOST_VARIABLES:
             raise ValueError(
-                f"language.num_variables = {num_variables}: the grammar is fitted for at most {MOST_VARIABLES} variables"
+                f"language.num_variables = {num_variables}: the grammar learner is for at most {MOST_VARIABLES}"
             )
         return cls(tuple(leaf_masks(num_variables, constants).items()), full_mask(num_variables))
 

@@ -40,7 +40,7 @@ def count(grammar: Grammar) -> int | None:
 
 
 def expressions(grammar: Grammar) -> list[bytes]:
-    """All expressions of the support, in the order of their symbols. Raises ValueError beyond `LIMIT`, before any work."""
+    """The expressions of the support, in the order of their symbols. Raises ValueError, before any work, beyond `LIMIT`."""
     number = count(grammar)
     if number is None or number > LIMIT:
         shown = "too many" if number is None else f"{number:.2g}" if number < 1e300 else "more than 1e300"

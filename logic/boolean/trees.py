@@ -62,4 +62,3 @@ def subtree_counts(expressions: Sequence[bytes], num_variables: int) -> np.ndarr
         is_subtree |= flat_S == symbol
     is_subtree &= np.repeat(bracketed_N, lengths(expressions))
     return np.bincount(table_S[is_subtree], minlength=full_mask(num_variables) + 1)
-

@@ -2,6 +2,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from logic import streams
 from loop.streams import Purpose, generator, key
@@ -19,13 +20,13 @@ def test_streams_repeat_and_differ_in_seed_generation_and_purpose():
 
 def test_no_two_streams_of_the_project_are_equal():
     """What runs draw, and what commands, data sets, measures and plans draw besides."""
-    found = {("loop", *where): generator(*where) for where in WHERE}
+    found: dict[tuple, np.random.Generator] = {("loop", *where): generator(*where) for where in WHERE}
     for seed, block in itertools.product((0, 1, 2311, 2**32 - 1, 2**32, 2**32 + 1), (0, 1, 5, 100, 16822)):
         found["generate", seed, block] = streams.generate(seed, block)
     found |= {("data_set", split): streams.data_set(split) for split in range(3)}
     found |= {("rare",): streams.rare(), ("estimate",): streams.estimate()}
     draws = {name: tuple(rng.integers(2**63, size=2).tolist()) for name, rng in found.items()}
-    assert len(set(draws.values())) == len(draws) > 150
+    assert len(set(draws.values())) == len(draws) > 140
 
 
 def test_purposes_leave_room_for_the_tags_of_other_streams():
