@@ -17,7 +17,9 @@ from loop.storage.settings import setting_name
 
 def defaults() -> config_dict.ConfigDict:
     """The paper's settings; a preset starts from here and changes what it wants."""
-    return config_dict.ConfigDict(_to_dict(Config()))
+    config = config_dict.ConfigDict(_to_dict(Config()))
+    config.model.vocab_size = 0  # as many symbols as the language has that the preset or an override chooses
+    return config
 
 
 def _to_dict(value: Any) -> dict[str, Any]:

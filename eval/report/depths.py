@@ -50,6 +50,8 @@ def groups_at_ends(run: "Run") -> list[tuple[tuple[Any, ...], tuple[int, int], l
     for key in curves.groups(run.metrics):
         rows = curves.rows_of(run.metrics, key)
         ends = int(rows["generation"].min()), int(rows["generation"].max())
+        if ends[0] == ends[1]:
+            continue
         first, last = ({Cell.of(a): a for a in anatomies(run, t)} for t in ends)
         cells = [Cell.of(row) for row in rows[rows["generation"] == ends[1]].to_dict("records")]
         found.append((key, ends, [(first[cell], last[cell]) for cell in cells if cell in first and cell in last]))
@@ -69,13 +71,15 @@ def depth_tables(run: "Run") -> list[DepthTable]:
             continue
         changes = [decompose(a, b) for a, b in whole]
         both = pooled([a for a, _ in whole]), pooled([b for _, b in whole])
-        total, composition, within = (mean_interval(values) for values in zip(*changes, strict=True))
+        total, composition, within = (mean_interval(values, (-1.0, 1.0)) for values in zip(*changes, strict=True))
         name, (before, after) = group_name(key), (x.correctness for x in both)
         sentence = (
             f"{name}: from generation {ends[0]} to {ends[1]} correctness went from {before:.1%} to {after:.1%}, "
             f"{_points(total)} points: {_points(composition)} because other depths became frequent, "
             f"{_points(within)} because samples of equal depth were correct more or less often."
         )
+        if not any(any(change) for change in changes):
+            sentence = f"{name}: correctness was {before:.1%} in generations {ends[0]} and {ends[1]} alike."
         size = _rows(run.language, max(len(x.samples_D) for x in both))
         folded = both[0].to(size, fold=True), both[1].to(size, fold=True)
         tables.append(DepthTable(dict(zip(GROUP, key, strict=True)), len(whole), ends, folded, sentence))

@@ -61,12 +61,13 @@ def function_tables(run: "Run") -> list[FunctionTable]:
 def most_changed(count_EF: np.ndarray, expected_F: np.ndarray) -> np.ndarray:
     """The functions whose share changed by the largest factor from the first row of counts to the last, int64.
 
-    Half a subtree is added to every count, so that a function that dies out has a factor. Only those above LEAST.
+    Half a subtree is added to every count, so that a function that dies out has a factor. Only those above LEAST
+    that were seen at all.
     """
     share_EF = count_EF / count_EF.sum(axis=1, keepdims=True)
     smoothed_EF = (count_EF + 0.5) / (count_EF.sum(axis=1, keepdims=True) + 0.5)
     factor_F = np.abs(np.log(smoothed_EF[1] / smoothed_EF[0]))
-    factor_F[np.maximum(share_EF.max(axis=0), expected_F) < LEAST] = -1
+    factor_F[(np.maximum(share_EF.max(axis=0), expected_F) < LEAST) | ~count_EF.any(axis=0)] = 0
     order = np.argsort(-factor_F, kind="stable")[:SHOWN]
     return order[factor_F[order] > 0]
 
