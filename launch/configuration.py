@@ -12,14 +12,15 @@ from ml_collections import config_dict
 from logic.language import Language
 from logic.languages import LANGUAGES
 from loop.config import Config
+from loop.spelling import split
 from loop.storage.settings import setting_name
 
 
 def defaults() -> config_dict.ConfigDict:
     """The paper's settings; a preset starts from here and changes what it wants."""
-    config = config_dict.ConfigDict(_to_dict(Config()))
-    config.model.vocab_size = 0  # as many symbols as the language has that the preset or an override chooses
-    return config
+    fields = _to_dict(Config())
+    fields["model"]["vocab_size"] = 0  # that of the language, whichever the preset takes
+    return config_dict.ConfigDict(fields)
 
 
 def _to_dict(value: Any) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _convert(kind: Any, value: Any, field: str) -> Any:
         element = typing.get_args(kind)[0]
         if element is str and isinstance(value, str | tuple | list):  # a,b as well as ('a','b')
             parts = (value,) if isinstance(value, str) else value
-            value = tuple(p.strip() for part in parts for p in str(part).split(","))
+            value = tuple(p for part in parts for p in split(str(part), ","))
         if not isinstance(value, tuple | list):
             value = (value,)
         return tuple(_convert(element, v, field) for v in value)

@@ -138,6 +138,13 @@ class Language:
         """Entropy of R in nats; None if it cannot be computed."""
         return None
 
+    def whole_support(self) -> tuple[list[bytes], np.ndarray]:
+        """All samples that R can draw, and their log-probabilities, float64_U, in nats.
+
+        Raises ValueError if they are too many to be listed, or the language cannot list them.
+        """
+        raise ValueError(f"the language {self.name} does not list its support")
+
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         """Numbers of samples whose distribution under R is exact."""
@@ -152,10 +159,6 @@ class Language:
     def support(self) -> str | None:
         """The name of the verdict that says that R could have drawn a sample."""
         return None
-
-    def listed(self) -> list[bytes]:
-        """All samples that R could draw, in order. Raises ValueError where they are too many to be listed."""
-        raise ValueError(f"the samples of the language {self.name} cannot be listed")
 
     @property
     def functions(self) -> Functions | None:

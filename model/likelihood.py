@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from model.config import ModelConfig
-from model.transformer import forward, negative_log_likelihood
+from model.models import model_of, negative_log_likelihood
 
 BATCH = 256  # expressions read at once
 
@@ -33,12 +33,12 @@ def expression_nll(
       ids: uint8 [N, S]: `<eos>`, the symbols, then `<eos>`s.
       length_N: symbols of each. One that fills the context has no closing `<eos>`: a sample would be cut there.
     """
-    T = config.context_length
+    T, net = config.context_length, model_of(config)
 
     def batch(args: tuple[jax.Array, jax.Array]) -> jax.Array:
         ids_BS, length_B = args
         ids_BS = ids_BS.astype(jnp.int32)
-        nll_BT = negative_log_likelihood(forward(config, params, ids_BS[:, :-1]), ids_BS[:, 1:])
+        nll_BT = negative_log_likelihood(net.forward(config, params, ids_BS[:, :-1]), ids_BS[:, 1:])
         return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
 
     N = length_N.shape[0]

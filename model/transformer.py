@@ -212,14 +212,3 @@ def forward_cached(
     """Reads the next symbol of sequences that are partly cached; returns logits_BV, float32, and the newer cache."""
     result: Any = Transformer(config).apply({"params": params}, id_B[:, None], cache)
     return result[0][:, 0], result[1]
-
-
-def count_params(params: dict) -> int:
-    """Number of trained scalars."""
-    return sum(x.size for x in jax.tree.leaves(params))
-
-
-def negative_log_likelihood(logits_BTV: jax.Array, target_BT: jax.Array | np.ndarray) -> jax.Array:
-    """Nats of every target symbol, float32_BT."""
-    log_p_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32), axis=-1)
-    return -jnp.sum(log_p_BTV * jax.nn.one_hot(target_BT, logits_BTV.shape[-1]), axis=-1)

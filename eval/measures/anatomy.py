@@ -18,9 +18,9 @@ def anatomy(samples: Examples, verdicts: Verdicts, train: Examples, language: La
 
     `depth` (of a language that has one), `length`: samples with that value, from 0 on. `passed_by_depth`: by verdict,
     how many of each depth pass it. `functions` (of a language whose subtrees have them): [function, subtrees] of the
-    samples in the support. `symbols`: how often each word was written. `top`: the most frequent samples, `probability` being their true one, null if it cannot be computed.
-    `roots`: [root, samples] by the generation whose model first wrote the expression, or -1 - k for a draw for D_k.
-    `train_origin`: [source, generation, examples].
+    samples in the support. `symbols`: how often each word was written. `top`: the most frequent samples, `probability`
+    being their true one, null if it cannot be computed. `roots`: [root, samples] by the generation whose model first
+    wrote the expression, or -1 - k for a draw for D_k. `train_origin`: [source, generation, examples].
     """
     counts = Counter(samples.expressions)
     first = {e: i for i, e in reversed(list(enumerate(samples.expressions)))}

@@ -109,7 +109,7 @@ def difference(
     generations = a.columns.intersection(b.columns)
     if len(generations) < 2:
         return Estimate(None, None, None, 0)
-    return difference_interval(*(measure(x.loc[:, generations]) for x in (a, b)), level)
+    return difference_interval(measure(a.loc[:, generations]), measure(b.loc[:, generations]), level)
 
 
 def declines(metrics: pd.DataFrame) -> list[Decline]:
@@ -148,7 +148,7 @@ def sentence(decline: Decline) -> str:
     change = "0 from the start" if mean is None else f"{_signed(mean)} %{interval}"
     shown = f"(weight {min(int(100 * (weight or 0)) / 100, 0.99):.2f})"
     if decline.last == 0:
-        end = "which tell of no fall yet"
+        end = "the first"
     elif verdict == NO_FALL:
         together = "" if below(decline.change) is False else " in all generations together"
         end = f"no fall by {100 * SMALL:g} % or more{together}"

@@ -1,6 +1,6 @@
 """Expressions over p and q that are true in every row: does the loop stay correct, and which expressions survive?
 
-    python -m launch.main --config=launch/presets/tautologies.py --workdir=runs/tautologies
+python -m launch.main --config=launch/presets/tautologies.py --workdir=runs/tautologies
 """
 
 from ml_collections import config_dict

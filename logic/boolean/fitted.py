@@ -116,9 +116,8 @@ class FittedGrammar:
         """Goes through n expressions, one symbol of all that have not ended at a time.
 
         The value of an open node is not known yet. What is known of it is alpha_M, the probability of each value
-        together with what was written on the way to it, up to a factor that is the same for all values. The
-        probability of the next symbol is a sum over them; an operand that is complete has a value, and the next alpha
-        depends on it.
+        together with what was written on the way to it, up to a factor that all values share. The probability of the
+        next symbol is a sum over them. An operand that is complete has a value, and the next alpha depends on it.
         """
         g, M = self.productions, self.productions.M
         leaf_symbol = np.array([symbol for symbol, _ in g.leaves])
@@ -164,9 +163,8 @@ class FittedGrammar:
 
             asks = np.flatnonzero(state == _OPERATOR)
             at, d = going[asks], depth[asks] - 1
-            seconds = {
-                operator: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, operator in enumerate(BINARY)
-            }
+            outer, first = alpha_NDM[at, d], known_ND[at, d]
+            seconds = {symbol: self._second(outer, d, op, first) for op, symbol in enumerate(BINARY)}
             for operator, second_BM in seconds.items():
                 weight_BV[asks, operator] = second_BM.sum(axis=1)
             weight_BV[state == _CLOSE, CLOSE] = 1.0
@@ -176,10 +174,10 @@ class FittedGrammar:
             symbol = choose(j, going, log_p_BV)
 
             # An operator that was chosen decides the alpha of the operand after it.
-            for chosen, second_BM in seconds.items():
-                is_it = symbol[asks] == chosen
+            for operator, second_BM in seconds.items():
+                is_it = symbol[asks] == operator
                 at, d = going[asks[is_it]], depth[asks[is_it]]
-                alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = second_BM[is_it], chosen, _NODE
+                alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = second_BM[is_it], operator, _NODE
             is_not = symbol[opened] == NOT
             at, d = going[opened[is_not]], depth[opened[is_not]]
             alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = negated[is_not], NOT, _NODE

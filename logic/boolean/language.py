@@ -122,6 +122,10 @@ class Boolean(Language):
     def entropy(self) -> float:
         return self.grammar.entropy
 
+    def whole_support(self) -> tuple[list[bytes], np.ndarray]:
+        listed = support.expressions(self.grammar)
+        return listed, self.log_probability(listed)
+
     @functools.cached_property
     def statistics(self) -> tuple[Statistic, ...]:
         return (
@@ -136,9 +140,6 @@ class Boolean(Language):
     def fit(self, samples: Sequence[bytes]) -> tuple[FittedGrammar, int]:
         productions = Productions.of(self.num_variables, self.constants)
         return fit(samples, self.verify(samples)[self.support], productions)
-
-    def listed(self) -> list[bytes]:
-        return support.expressions(self.grammar)
 
     @functools.cached_property
     def functions(self) -> Functions | None:

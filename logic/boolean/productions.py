@@ -47,13 +47,13 @@ class Productions:
         return max(symbol for symbol, _ in self.leaves) + 1
 
     @functools.cached_property
-    def symbol_P(self) -> np.ndarray:
+    def symbol_P(self) -> np.ndarray:  # noqa: N802
         """The symbol that names each production, int64_P."""
         named = [symbol for symbol, _ in self.leaves] + [NOT] * self.M
         return np.concatenate([named, np.repeat(BINARY, self.M**2)]).astype(np.int64)
 
     @functools.cached_property
-    def value_P(self) -> np.ndarray:
+    def value_P(self) -> np.ndarray:  # noqa: N802
         """The value of a node that was made by each production, int64_P."""
         x = np.arange(self.M)
         binary = [(x[:, None] & x).ravel(), (x[:, None] | x).ravel()]

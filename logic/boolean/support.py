@@ -8,16 +8,8 @@ LIMIT = 1_000_000  # expressions that are listed at most
 _PAIRS = 1_000_000  # pairs of truth tables that are joined at most to count them; 2^16 tables have 2^32
 
 
-def _has_leaf(grammar: Grammar, depth: int) -> bool:
-    return depth >= grammar.min_depth
-
-
-def _has_operator(grammar: Grammar, depth: int) -> bool:
-    return depth < grammar.max_depth
-
-
 def count(grammar: Grammar) -> int | None:
-    """Number of expressions in the support, exactly; beyond depth 4 it has dozens of digits.
+    """Number of expressions in the support, exactly, by dynamic programming over truth tables and depths.
 
     None where counting them takes too long: with four variables from depth 3 on, when there are more than `LIMIT`.
     """
@@ -25,9 +17,9 @@ def count(grammar: Grammar) -> int | None:
     below: dict[int, int] = {}  # expressions of each truth table, whose root lies one deeper
     for depth in range(grammar.max_depth, -1, -1):
         here: dict[int, int] = {}
-        if _has_leaf(grammar, depth):
+        if depth >= grammar.min_depth:
             here |= dict.fromkeys(leaves.values(), 1)
-        if _has_operator(grammar, depth):
+        if depth < grammar.max_depth:
             if len(below) ** 2 > _PAIRS:
                 return None
             for x, number in below.items():
@@ -40,21 +32,24 @@ def count(grammar: Grammar) -> int | None:
 
 
 def expressions(grammar: Grammar) -> list[bytes]:
-    """The expressions of the support, in the order of their symbols. Raises ValueError, before any work, beyond `LIMIT`."""
+    """All expressions of the support, in the order of their symbols.
+
+    Raises ValueError beyond `LIMIT`, before any work.
+    """
     number = count(grammar)
     if number is None or number > LIMIT:
-        shown = "too many" if number is None else f"{number:.2g}" if number < 1e300 else "more than 1e300"
+        shown = "too many to be counted" if number is None else f"a number of {len(str(number))} digits"
         raise ValueError(
-            f"language.max_depth = {grammar.max_depth}: {shown} expressions are true, at most {LIMIT:,} can be listed"
+            f"language.max_depth = {grammar.max_depth}: true expressions are {shown}, at most {LIMIT:,} can be listed"
         )
     leaves, full = leaf_masks(grammar.num_variables, grammar.constants), full_mask(grammar.num_variables)
     below: dict[int, list[bytes]] = {}
     for depth in range(grammar.max_depth, -1, -1):
         here: dict[int, list[bytes]] = {}
-        if _has_leaf(grammar, depth):
+        if depth >= grammar.min_depth:
             for symbol, mask in leaves.items():
                 here.setdefault(mask, []).append(bytes([symbol]))
-        if _has_operator(grammar, depth):
+        if depth < grammar.max_depth:
             for x, firsts in below.items():
                 if depth > 0 or full ^ x == full:
                     here.setdefault(full ^ x, []).extend(bytes([OPEN, NOT]) + a + bytes([CLOSE]) for a in firsts)

@@ -8,6 +8,7 @@ Axes: B batch, T symbols, D width, H heads, L layers.
 """
 
 import dataclasses
+import functools
 
 from loop.config import Config
 from model.config import ModelConfig
@@ -54,14 +55,6 @@ def capacity(config: Config) -> tuple[int, int]:
     return examples * (longest + 1), examples
 
 
-def num_params(model: ModelConfig) -> int:
-    """Trained scalars: four products of width x width in attention, two of width x 4 width in the MLP, two norms."""
-    D = model.width
-    ends = model.vocab_size * D * (1 if model.tie_embeddings else 2)
-    positions = model.context_length * D if model.positions == "learned" else 0
-    return model.num_layers * (12 * D * D + 2 * D) + D + ends + positions
-
-
 def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
     """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
     model, batch = config.model, -(-config.train.batch_size // data)
@@ -79,6 +72,14 @@ def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> C
         sampler=_sampler(config, data, scalar, accelerator),
         likelihood=_forward(model, min(_held_out_batch(), -(-config.loop.num_held_out // data)), scalar),
     )
+
+
+@functools.cache
+def num_params(model: ModelConfig) -> int:
+    """Trained scalars."""
+    from model import models  # imports JAX
+
+    return models.num_params(model)
 
 
 def _scores(model: ModelConfig, batch: int) -> int:

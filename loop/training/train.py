@@ -15,7 +15,7 @@ from loop.config import TrainConfig
 from loop.streams import Purpose, key
 from loop.training.data import TrainData, windows
 from model.config import ModelConfig
-from model.transformer import forward, init_params, negative_log_likelihood
+from model.models import model_of, negative_log_likelihood
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 def init_state(model: ModelConfig, config: TrainConfig, seed: jax.Array, generation: jax.Array) -> TrainState:
     """Fresh weights and optimiser state."""
-    params = init_params(model, key(seed, generation, Purpose.INIT))
+    params = model_of(model).init_params(model, key(seed, generation, Purpose.INIT))
     infinity = jnp.float32(jnp.inf)
     return TrainState(
         params=params,
@@ -93,7 +93,7 @@ def is_active(config: TrainConfig, state: TrainState) -> jax.Array:
 
 def batch_loss(model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
     """Mean nats per symbol of windows, int32 [B, T + 1]; a dropout key means training."""
-    logits_BTV = forward(model, params, batch[:, :-1], dropout_key)
+    logits_BTV = model_of(model).forward(model, params, batch[:, :-1], dropout_key)
     return negative_log_likelihood(logits_BTV, batch[:, 1:]).mean()
 
 

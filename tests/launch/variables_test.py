@@ -14,9 +14,8 @@ from eval.measures.registry import columns
 from eval.report.build import build_report
 from eval.report.terminal import print_findings
 from launch.configuration import resolve
-from launch.presets import smoke, tautologies
+from launch.presets import smoke
 from logic.boolean.language import Boolean
-from logic.language import Language
 from loop.cell import Cell
 from loop.config import Config
 from loop.run import run
@@ -92,15 +91,15 @@ def test_mean_field_is_that_of_the_tautologies():
     config = configuration(2)
     (result,) = mean_fields(config).values()
     assert result["generations"][0]["kl_from_real"] == 0  # D_0 is R
-    p = np.exp(config.language.log_probability(config.language.listed()))
+    p = np.exp(config.language.whole_support()[1])
     coverage = np.sum(p * (1 - (1 - sharpened(config)) ** config.loop.num_samples))
     assert result["generations"][0]["support_coverage"] == pytest.approx(coverage)
 
 
 def sharpened(config: Config) -> np.ndarray:
     """R with every conditional raised to 1 / temperature, by sums over all beginnings of all tautologies."""
-    listed = [e + bytes(1) for e in config.language.listed()]
-    p = np.exp(config.language.log_probability([e[:-1] for e in listed]))
+    listed, log_p = config.language.whole_support()
+    p, listed = np.exp(log_p), [e + bytes(1) for e in listed]
     mass: dict[bytes, float] = {}
     for e, x in zip(listed, p.tolist(), strict=True):
         for i in range(len(e) + 1):
@@ -110,14 +109,3 @@ def sharpened(config: Config) -> np.ndarray:
     for b, x in power.items():
         total[b[:-1]] = total.get(b[:-1], 0.0) + x * (b != b"")
     return np.array([np.prod([power[e[:i]] / total[e[: i - 1]] for i in range(1, len(e) + 1)]) for e in listed])
-
-
-def test_a_language_without_a_list_has_no_mean_field():
-    with pytest.raises(ValueError, match="the samples of the language  cannot be listed"):
-        Language().listed()
-
-
-def test_preset_is_resolved():
-    config = resolve(tautologies.get_config())
-    assert config.language.vocabulary[-2:] == ("p", "q")
-    assert config.model.context_length > config.language.max_length

@@ -18,7 +18,16 @@ def measured(language: Boolean, samples: list[bytes]) -> dict:
 
 def test_rows_true_are_counted_by_python():
     language = Boolean(1, 3, 2)
-    lines = ["(p or (not p))", "(p or q)", "p and q", "not (p and q)", "(p", "", "True", "((p and q) or ((not p) and q))"]
+    lines = [
+        "(p or (not p))",
+        "(p or q)",
+        "p and q",
+        "not (p and q)",
+        "(p",
+        "",
+        "True",
+        "((p and q) or ((not p) and q))",
+    ]
     rows = []
     for line in lines:
         code = line if line.count("(") == line.count(")") and line else "False"  # texts of our own, not samples
@@ -34,9 +43,7 @@ def test_they_are_absent_without_variables():
 @pytest.mark.parametrize(("num_variables", "constants"), [(1, True), (2, True), (2, False), (3, True)])
 def test_functions_of_real_samples_differ_by_noise_alone(num_variables, constants):
     language = Boolean(1, 3, num_variables, constants)
-    values = [
-        measured(language, language.sample(n, np.random.default_rng(n)))["tv_functions"] for n in (500, 8_000)
-    ]
+    values = [measured(language, language.sample(n, np.random.default_rng(n)))["tv_functions"] for n in (500, 8_000)]
     assert values[1] < 0.02 and values[0] / values[1] == pytest.approx(4, rel=0.6)  # sixteen times the samples
 
 

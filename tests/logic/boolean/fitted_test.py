@@ -74,9 +74,8 @@ def test_probabilities_are_counts_of_parses():
 def test_what_is_outside_the_support_is_left_out_and_counted():
     grammar = Grammar(1, 2)
     good = grammar.sample(50, np.random.default_rng(0))
-    bad = encode(
-        ["(not True)", "True", "((not False))", "(not False", "", "not False", "(True and (not (not (not False))))"]
-    )
+    too_deep = "(True and (not (not (not False))))"
+    bad = encode(["(not True)", "True", "((not False))", "(not False", "", "not False", too_deep])
     mixed = [e for pair in itertools.zip_longest(good, bad) for e in pair if e is not None]
     model, left_out = fit(mixed, verify(mixed, grammar).in_support)
     assert left_out == len(bad)
@@ -108,11 +107,12 @@ def test_next_symbols_are_the_conditionals_of_the_prefix_tree(grammar):
     p = np.exp(grammar.log_probability([e[:-1] for e in listed]))
     seen = {}
     for e in listed[::7]:
-        path = iter(e)
+        path = iter(enumerate(e))
 
-        def follow(log_p_BV, path=path, e=e, at=itertools.count()):
-            seen[e[: next(at)]] = np.exp(log_p_BV[0])
-            return np.array([next(path)])
+        def follow(log_p_BV, path=path, e=e):
+            j, symbol = next(path)
+            seen[e[:j]] = np.exp(log_p_BV[0])
+            return np.array([symbol])
 
         model.write(1, 64, follow)
     assert len(seen) > 80
