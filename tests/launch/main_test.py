@@ -11,11 +11,14 @@ import pytest
 
 from loop.storage.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 PRESET = "--config=launch/presets/smoke.py"
 
 
 def launch(*flags, **environment):
-    command, environment = [sys.executable, "-m", "launch.main", *flags], {**os.environ, **environment}
+    cache = f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"  # of the whole session (conftest.py)
+    command, environment = [sys.executable, "-m", "launch.main", cache, *flags], {**os.environ, **environment}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = b"(not False)\n" * 200_000  # more than any buffer holds
-RUN = ("launch.main", "--config=launch/presets/smoke.py", "--config.sweep.cycles=full")
-RUN += ("--config.sweep.fresh_ratios=0.0", "--cpu_devices=2", "--save_minutes=0")
+RUN = ["launch.main", "--config=launch/presets/smoke.py", "--config.sweep.cycles=full"]
+RUN += ["--config.sweep.fresh_ratios=0.0", "--cpu_devices=2", "--save_minutes=0"]
 
 
 def command(*args: str) -> list[str]:
@@ -72,6 +72,7 @@ def wait_for(words: str, workdir: Path, process: subprocess.Popen) -> None:
     raise TimeoutError(said(workdir))
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_reader_of_its_messages(tmp_path):
     """Ctrl-C reaches `| tee` as well, which dies first; then a terminal that closes, and a log on a full disk."""
     workdir = tmp_path / "run"
@@ -97,6 +98,7 @@ def test_a_run_outlives_the_reader_of_its_messages(tmp_path):
         assert process.wait(120) == 75
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_ends_no_run(tmp_path):
     workdir = tmp_path / "run"
     with (tmp_path / "errors").open("w") as errors:

@@ -23,6 +23,8 @@ from loop.training.mesh import state_sharding
 from model.config import ModelConfig
 from model.sampling import rows
 
+pytestmark = pytest.mark.slow
+
 
 def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> Config:
     return Config(
