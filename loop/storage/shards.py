@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import write_atomically
@@ -122,6 +124,11 @@ class ShardedRun(RunReader):
         order = {name: i for i, name in enumerate(self.layout.owner)}
         anatomies = [anatomy for shard in self.shards for anatomy in shard.read_anatomy(generation)]
         return sorted(anatomies, key=lambda anatomy: order[_name(anatomy)])
+
+    def read_curves(self, generation: int) -> dict[Cell, np.ndarray]:
+        curves = {cell: curve for shard in self.shards for cell, curve in shard.read_curves(generation).items()}
+        order = {name: i for i, name in enumerate(self.layout.owner)}
+        return dict(sorted(curves.items(), key=lambda item: order[item[0].name]))
 
     def checkpoints(self) -> list[int]:
         return sorted({generation for shard in self.shards for generation in shard.checkpoints()})
