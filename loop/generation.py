@@ -138,7 +138,7 @@ def _train(
     else:
         state = ensemble.restore([tree and tree["state"] for tree in begun])
         clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
-    curves = Curves([tree and tree["curve"] for tree in begun])
+    curves = Curves([tree["curve"] if tree else None for tree in begun])
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
         seconds = np.array(time.monotonic() - clock)

@@ -101,3 +101,4 @@ class Recorder:
         self.directory.write_rows(self.rows)
         self.directory.drop_states(lambda t: t <= generation)
         self.directory.prune(self.control.keep)
+        self.control.recorded(self.directory, generation)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.report import charts
+from eval.report.curves import evenly, shown_curves
 from eval.report.samples import Shown, clipped, first_samples, kind_of, kinds
 from logic.language import Language
 from loop.cell import Cell
@@ -25,12 +26,6 @@ LIMIT = 4000  # cells x generations that can be looked into; of more, some gener
 DISSECTED = 120  # the same for a run without anatomy files, where the samples have to be read
 BARS = 40  # of the histogram of lengths, before the last one for all that is longer
 DEEPER = 2  # depths beyond the bound that have a bar; the last one stands for all that is deeper
-
-
-def evenly(values: Sequence[int], most: int) -> list[int]:
-    """At most so many (two at least) of the values, evenly spread, with the first and the last."""
-    places = np.linspace(0, len(values) - 1, min(len(values), max(most, 2)))
-    return [values[i] for i in np.unique(places.round().astype(int))]
 
 
 def _folded(counts: Sequence[int], bars: int, width: int = 1) -> list[int]:
@@ -99,7 +94,7 @@ def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[st
 
 def run_data(run: "Run") -> dict[str, Any]:
     """All that the page shows of one run: measures of every cell, and views into cells at some generations."""
-    tables = run.cells
+    tables, curves = run.cells, shown_curves(run)
     generations = sorted({int(t) for t in run.metrics["generation"]})
     has_anatomy = any(run.directory.read_anatomy(t) for t in (generations[0], generations[-1]))
     most = (LIMIT if has_anatomy else DISSECTED) // len(tables)
@@ -142,6 +137,7 @@ def run_data(run: "Run") -> dict[str, Any]:
         "texts": list(texts),
         "cells": [
             {"name": cell.name, **cell.keys, "panel": _panel(cell), **_measured(table), "views": views[cell]}
+            | ({"curves": curves[cell]} if cell in curves else {})
             for cell, table in tables.items()
         ],
     }
@@ -174,5 +170,10 @@ def page_data(runs: Sequence["Run"]) -> dict[str, Any]:
         "ratios": ratios,
         "colours": {"light": light, "dark": dark},
         "kinds": {name: kind for run in runs for name, kind in kinds(run.language).items()},
-        "charts": {"measure": charts.MEASURE_CHART, "histogram": charts.HISTOGRAM, "descent": charts.DESCENT},
+        "charts": {
+            "measure": charts.MEASURE_CHART,
+            "histogram": charts.HISTOGRAM,
+            "descent": charts.DESCENT,
+            "curves": charts.CURVES,
+        },
     }
