@@ -68,6 +68,11 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, f
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "ask XLA for deterministic kernels on GPUs, at some cost in speed"
 )
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard",
+    False,
+    "write event files for TensorBoard beside the tables, after every generation: tensorboard/CELL",
+)
 _SHARD = flags.DEFINE_string(
     "shard", "", "I/N: run only the I-th (from 0) of N shards of the cells, in a directory of its own in the workdir"
 )
@@ -102,6 +107,7 @@ def main(argv: list[str]) -> None:
             keep=_KEEP.value,
             deterministic=_DETERMINISTIC.value,
             shard=shard,
+            tensorboard=_TENSORBOARD.value,
         )
         run_sweep(config, configs, options)
 

@@ -18,6 +18,7 @@ from launch.facts import facts
 from launch.faults import STOPPED, known_faults
 from launch.progress import Reporter, Silent
 from launch.signals import StopRequests
+from launch.tensorboard import check_tensorboard, write_events
 from logic.errors import UsageError, printable, usage_errors
 from loop.arithmetic import settle
 from loop.cell import Cell
@@ -48,6 +49,7 @@ class Options:
     keep: str
     deterministic: bool
     shard: tuple[int, int] | None
+    tensorboard: bool = False
 
 
 def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) -> None:
@@ -127,6 +129,8 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
     """Refuses, before any work, flags that one of the settings cannot be run with."""
     with usage_errors():
         check_keep(options.keep)
+        if options.tensorboard:
+            check_tensorboard(RunDirectory(options.workdir).path)
         for config in settings.values():
             if networks := len(config.networks()):
                 model_of(config.model)
@@ -148,6 +152,7 @@ def _control(options: Options, reporter: Reporter) -> Control:
         stop=StopRequests(reporter.say),
         save_seconds=60 * options.save_minutes,
         keep=options.keep,
+        recorded=write_events if options.tensorboard else Control().recorded,
     )
 
 
@@ -163,6 +168,8 @@ def _run_setting(
         reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
         if changes := directory.changes(devices):
             reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
+    if multihost.is_writer():
+        control.recorded(directory, done)
     try:
         run(config, directory, measure_generation, control)
     except Stopped:

@@ -41,6 +41,7 @@ class Control:
     stop: Callable[[], bool] = lambda: False  # asked after every chunk of steps
     save_seconds: float = 600.0  # training between two saved states; a generation that takes less saves none
     keep: str = "all"  # checkpoints of generations; see RunDirectory.prune
+    recorded: Callable[[RunDirectory, int], None] = lambda directory, generation: None  # its rows are written
 
 
 class Watch:

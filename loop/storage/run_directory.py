@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from logic.errors import UsageError
 from logic.language import Verdicts
 from loop.cell import Cell
 from loop.storage.atomic_files import is_local, made_locally, sweep, write_atomically
 from loop.storage.checkpoints import Checkpoint
+from loop.storage.curve_files import write_curves
 from loop.storage.environment import differing_fields, versions
 from loop.storage.lock import locked
 from loop.storage.metrics_files import repair_rows, write_rows
@@ -102,7 +105,7 @@ class RunDirectory(RunReader):
 
         Raises UsageError, naming the line, for metrics that cannot be mended.
         """
-        for folder in (".", "checkpoints", "state", "samples", "anatomy", "checksums", "report"):
+        for folder in (".", "checkpoints", "state", "samples", "anatomy", "training", "checksums", "report"):
             sweep(self.path / folder)
         if not self.axes():  # the table above several settings is made anew at the end
             repair_rows(self.path, self.columns(), warn)
@@ -146,6 +149,10 @@ class RunDirectory(RunReader):
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, "".join(["[\n", ",\n".join(map(json.dumps, cells)), "\n]\n"]))
 
+    def write_curves(self, generation: int, curves: Mapping[Cell, np.ndarray]) -> None:
+        """Writes the training curves of a generation's cells, as `read_curves` reads them."""
+        write_curves(self._curves(generation), generation, curves)
+
     def stored(self, generation: int) -> bool:
         """Whether samples and checkpoint of a generation are complete: then only measuring it can be missing."""
         return self.has_samples(generation) and self._checkpoints.sealed(generation).exists()
@@ -171,7 +178,8 @@ class RunDirectory(RunReader):
         self._checkpoints.prune(keep)
 
     def remove_from(self, generation: int) -> None:
-        """Removes samples, checkpoints and anatomies of this generation and all later ones, and states of later ones.
+        """Removes samples, checkpoints, anatomies and curves of this generation and all later ones, and states of later
+        ones.
 
         They follow from another past than the one that is about to be computed.
         """
@@ -181,12 +189,13 @@ class RunDirectory(RunReader):
             if t >= generation:
                 self._samples(t).remove()
                 self._anatomy(t).unlink(missing_ok=True)
+                self._curves(t).unlink(missing_ok=True)
 
     def _sampled(self) -> list[int]:
-        """The generations of which there are samples, complete or not, or an anatomy."""
-        folders = (self.path / "samples", self._seals, self.path / "anatomy")
+        """The generations of which there are samples, complete or not, an anatomy or curves."""
+        folders = (self.path / "samples", self._seals, self.path / "anatomy", self.path / "training")
         names = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
-        found = [re.fullmatch(r"(?:generation|samples)_(\d+)(?:\.json)?", name) for name in names]
+        found = [re.fullmatch(r"(?:generation|samples)_(\d+)(?:\.json|\.csv)?", name) for name in names]
         return sorted({int(match[1]) for match in found if match})
 
     # The state within a generation.

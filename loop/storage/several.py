@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from loop.cell import Cell
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.reader import RunReader
@@ -44,6 +46,15 @@ class SeveralDirectories(RunReader):
     def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
         found = [a for i, part in enumerate(self.parts) for a in self._owned(i, part.read_anatomy(generation))]
         return sorted(found, key=self._place)
+
+    def read_curves(self, generation: int) -> dict[Cell, np.ndarray]:
+        found = [
+            (cell, curve)
+            for i, part in enumerate(self.parts)
+            for cell, curve in part.read_curves(generation).items()
+            if self.owner.get(cell.name) == i
+        ]
+        return dict(sorted(found, key=lambda item: self._order[item[0].name]))
 
     def checkpoints(self) -> list[int]:
         return sorted({generation for part in self.parts for generation in part.checkpoints()})

@@ -234,6 +234,7 @@ def test_repair_removes_only_what_is_ours(directory):
         "samples/.generation_0001.tmp/x",
         "checkpoints/.3.gone/y",
         "report/.a.svg.1.tmp",
+        "training/.generation_0001.csv.1.tmp",
     ]
     ours += ["checkpoints/2.orbax-checkpoint-tmp/z", "checksums/.samples_0001.json.11.tmp"]
     for name in theirs + ours:

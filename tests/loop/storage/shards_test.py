@@ -138,6 +138,7 @@ def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
     assert cells(shared) == cells(local)
     assert shared.checkpoints() == [0, 1]
     assert shared.read_anatomy(1) == local.read_anatomy(1)
+    assert list(shared.read_curves(1)) == list(local.read_curves(1)) == cells(local)
     assert not shared.has_samples(2)
     for cell in cells(local):
         assert shared.generations(cell) == [0, 1]
