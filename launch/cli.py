@@ -9,6 +9,7 @@ Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its trace
 
 import contextlib
 import dataclasses
+import inspect
 import os
 import re
 import sys
@@ -74,10 +75,19 @@ def _language_fields() -> dict[str, dict[str, _Field]]:
     for language, cls in LANGUAGES.items():
         hints = get_type_hints(cls)
         for field in dataclasses.fields(cls):
-            if "meaning" in field.metadata:
-                one = _Field(hints[field.name], field.default, field.metadata["meaning"])
+            if field.name != "name":
+                one = _Field(hints[field.name], field.default, _comment(cls, field.name))
                 found.setdefault(field.name, {})[language] = one
     return found
+
+
+def _comment(cls: type, field: str) -> str:
+    """What the source says of a field, behind it; empty where there is no source."""
+    try:
+        found = re.search(rf"^ +{field}:.*?# (.*)$", inspect.getsource(cls), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else ""
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:
