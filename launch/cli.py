@@ -47,7 +47,9 @@ def define_language() -> None:
         meanings: dict[str, list[str]] = {}
         for language, field in of.items():
             meanings.setdefault(field.meaning, []).append(language)
-        told = [f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items()]
+        told = [
+            f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items() if what
+        ]
         define(name, default, "; ".join(told) + ".")
 
 
