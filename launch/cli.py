@@ -11,6 +11,7 @@ SIGPIPE.
 import ast
 import contextlib
 import dataclasses
+import inspect
 import os
 import re
 import sys
@@ -53,7 +54,9 @@ def define_language() -> None:
         meanings: dict[str, list[str]] = {}
         for language, field in of.items():
             meanings.setdefault(field.meaning, []).append(language)
-        told = [f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items()]
+        told = [
+            f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items() if what
+        ]
         define(name, default, "; ".join(told) + ".")
 
 
@@ -81,10 +84,19 @@ def _language_fields() -> dict[str, dict[str, _Field]]:
     for language, cls in LANGUAGES.items():
         hints = get_type_hints(cls)
         for field in dataclasses.fields(cls):
-            if "meaning" in field.metadata:
-                one = _Field(hints[field.name], field.default, field.metadata["meaning"])
+            if field.name != "name":
+                one = _Field(hints[field.name], field.default, _comment(cls, field.name))
                 found.setdefault(field.name, {})[language] = one
     return found
+
+
+def _comment(cls: type, field: str) -> str:
+    """What the source says of a field, behind it; empty where there is no source."""
+    try:
+        found = re.search(rf"^ +{field}:.*?# (.*)$", inspect.getsource(cls), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else ""
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:

@@ -5,6 +5,7 @@
 Presets (each one's docstring says what it takes and gives):
     launch/presets/smoke.py    seconds: every part once
     launch/presets/demo.py     minutes on a laptop: the paper's findings
+    launch/presets/tautologies.py    minutes on a laptop: expressions over p and q, true whatever these are
     launch/presets/paper.py    the paper's settings and full grid, for accelerators
 
 Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sample.temperature=0.8.

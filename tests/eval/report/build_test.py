@@ -132,11 +132,23 @@ def test_everything_is_on_the_page(report):
     assert run.config()["packages"]["numpy"] in words
 
 
+def test_correctness_by_depth(report):
+    """Counted by hand: of six samples, four of depth 1 (two correct) and two of depth 0 (one correct)."""
+    _, page, html = report
+    table = pd.read_csv(page.parent / "correctness_by_depth.csv")
+    assert len(table) == 3 * 2  # groups and depths
+    assert table["samples_first"].tolist() == [2 * 4 * 2, 2 * 4 * 4] * 3
+    assert table["correctness_first"].tolist() == [0.5, 0.5] * 3
+    assert (table["share_last"] == table["share_first"]).all() and set(table["generations"]) == {"0 and 3"}
+    assert "full, fresh 0.5: correctness was 50.0% in generations 0 and 3 alike." in Page(html).words
+    assert "Truth functions" not in html
+
+
 def test_files_are_beside_the_page(report):
     run, page, _ = report
     names = ["headline", "correctness", "diversity", "unique", "entropy"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
-    tables = ["comparisons.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
+    tables = ["comparisons.csv", "correctness_by_depth.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
     expected = sorted([*files, "index.html", *tables])
     assert sorted(path.name for path in page.parent.iterdir()) == expected
     assert not list(run.path.glob(".report*"))
