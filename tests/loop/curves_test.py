@@ -68,7 +68,7 @@ def test_stopped_after_every_chunk_they_are_the_same(tmp_path):
                 config,
                 stopped,
                 measure_generation,
-                Control(tell=lambda p: chunks.append(p.step), stop=lambda: bool(chunks)),
+                Control(tell=lambda p, c=chunks: c.append(p.step), stop=lambda c=chunks: bool(c)),
             )
             break
         except Stopped:
