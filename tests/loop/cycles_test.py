@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from logic.boolean.language import Boolean
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config, LoopConfig
 from loop.cycles import CYCLES
@@ -30,7 +30,7 @@ def history(cell, c):
     sets, blocks = [initial_training_set(c, cell.seed)], [initial_training_set(c, cell.seed)]
     for t in range(GENERATIONS - 1):
         samples = Examples.written(written(t), t, sets[-1])
-        blocks.append(incoming_block(c, cell, t, samples))
+        blocks.append(incoming_block(c, cell, t, Written(samples, {}, {})))
         sets.append(next_training_set(c, cell, t, sets[-1], blocks))
     return sets, blocks
 

@@ -17,7 +17,7 @@ from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
 from logic.errors import UsageError
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config
 from loop.cycles import CYCLES
@@ -118,7 +118,7 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished):
             assert row["train_tokens"] == 20 * 16 * 16
             written = Examples.written(samples.expressions, t, train)
             np.testing.assert_array_equal(stored.training_set.root, train.root)
-            blocks.append(incoming_block(CONFIG, cell, t, written))
+            blocks.append(incoming_block(CONFIG, cell, t, Written(written, samples.verdicts, samples.scores)))
             train = next_training_set(CONFIG, cell, t, train, blocks if CYCLES[cell.cycle].has_memory else blocks[-1:])
 
 
