@@ -2,7 +2,6 @@
 
 from eval.measures.measure import TRAINING, Measure
 
-
 _OF_TRAINING = ("train_loss", "validation_loss", "steps", "train_tokens")  # by gradient descent
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from eval.statistics.findings import Finding
+    from eval.statistics.leaderboard import Entry
     from eval.statistics.summary import Summary
 
 QUESTION = (
@@ -45,6 +46,7 @@ class Run:
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
+    leaderboard: "list[Entry]"  # remedies against none
 
     @functools.cached_property
     def cells(self) -> "dict[Cell, pd.DataFrame]":
@@ -71,7 +73,7 @@ class Run:
 
 def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval.statistics import fall, findings, summary
+    from eval.statistics import fall, findings, leaderboard, summary
 
     record = directory.config()
     with usage_errors():
@@ -96,6 +98,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         sentences,
         language,
         controls,
+        leaderboard.leaderboard(metrics),
     )
 
 
@@ -115,7 +118,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import pandas as pd
 
     from eval.report import charts, figures, page, samples, text
-    from eval.statistics import curves, findings, summary
+    from eval.statistics import curves, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
@@ -126,6 +129,9 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
+    ranks = [{"run": run.label, **row} for run in runs for row in leaderboard.records(run.leaderboard)]
+    if ranks:
+        pd.DataFrame(ranks).to_csv(folder / "leaderboard.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
     metrics = metrics.drop(columns=curves.CONTROL)
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
@@ -149,12 +155,14 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
+        effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         number=text.number,
         interval=text.interval,
         span=text.span,
         event=text.event,
         missing=text.missing,
+        ranks={run.label: leaderboard.records(run.leaderboard) for run in runs},
         family=lambda row: curves.family_name(tuple(row[name] for name in curves.GROUP)),
         pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
     )
