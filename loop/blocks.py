@@ -82,8 +82,10 @@ def _pool(config: Config, cell: Cell, written: Written, past: Sequence[Written])
     """What the cell's remedies choose from, the newest generation first."""
     parts = []
     for age, (samples, verdicts, _) in enumerate([written, *past][: reach(cell.remedy)]):
-        nats = [written.scores.get(f"{name}_{age}", np.zeros(0, np.float32)) for name in ("nats", "written_nats")]
-        parts.append(Pool(samples, verdicts, *nats, config.language, config.model.context_length))
+        nats, by_itself = (
+            written.scores.get(f"{name}_{age}", np.zeros(0, np.float32)) for name in ("nats", "written_nats")
+        )
+        parts.append(Pool(samples, verdicts, nats, by_itself, config.language, config.model.context_length))
     return Pool.union(parts)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from logic.boolean.language import Boolean
 from logic.language import Language
 from loop.cell import NO_REMEDY, TRANSFORMER, Cell, split
-from loop.cycles import CYCLES
+from loop.cycles import CYCLES, USUAL
 from loop.learners import canonical_learner
 from loop.remedies import acting, canonical_remedies, check_remedies, remedies_of, sampling_with
 from model.config import ModelConfig, SampleConfig
@@ -94,7 +94,7 @@ class SweepConfig:
     A control ignores the ratios, and has no remedy: it has nothing to be remedied.
     """
 
-    cycles: tuple[str, ...] = tuple(CYCLES)  # data cycles; see loop/cycles
+    cycles: tuple[str, ...] = USUAL  # data cycles; see loop/cycles
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
     learners: tuple[str, ...] = (TRANSFORMER,)  # who learns: transformer, memoriser, grammar, ngram(order=5)
@@ -147,6 +147,12 @@ class Config:
             _check(0 <= i < n <= most, "shard", f"{i}/{n}", f"allowed are I/N with 0 <= I < N <= {most}, the cells")
         names: dict[str, Cell] = {}
         for cell in self.all_cells():
+            _check(
+                cell.cycle != "rescue" or cell.fresh_ratio < 1,
+                "sweep.fresh_ratios",
+                cell.fresh_ratio,
+                "allowed are ratios below 1 with the cycle rescue: φ = 1 stands for a control, which never collapses",
+            )
             check_remedies(cell.remedy, self.language, cell.is_network, cell.learner)
             other = names.setdefault(cell.name, cell)
             field = "fresh_ratio" if other.fresh_ratio != cell.fresh_ratio else "remedy"

@@ -1,4 +1,4 @@
-"""What a cell takes besides its training: remedies are compared at equal budgets, and what they cost more is counted."""
+"""What a cell takes besides its training: remedies are compared at equal budgets, what they cost more is counted."""
 
 from loop.cell import Cell
 from loop.config import Config

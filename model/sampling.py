@@ -28,11 +28,11 @@ Own = tuple[jax.Array, jax.Array] | None  # temperature and top-p of one model a
 
 def filter_logits(logits_BV: jax.Array, config: SampleConfig, own: Own = None) -> jax.Array:
     """Applies temperature, top-k and top-p; excluded symbols get minus infinity."""
-    if own is None:
-        logits_BV = logits_BV / config.temperature
-    else:
+    if own is not None:
         # XLA divides by a constant as it multiplies by the reciprocal: so both ways give the same bits.
         logits_BV = logits_BV * (1 / jnp.where(own[0] > 0, own[0], 1.0))
+    else:
+        logits_BV = logits_BV / config.temperature
     if config.top_k:
         descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
         logits_BV = jnp.where(logits_BV >= descending_BV[..., config.top_k - 1, None], logits_BV, -jnp.inf)

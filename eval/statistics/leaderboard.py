@@ -1,9 +1,10 @@
 """What each remedy gains and what it costs: paired differences to the same cells without a remedy.
 
 Within a cycle, a fresh ratio and a learner, every remedy is compared with `none` at the last generation of `none`, on
-the seeds that reached it with both, in diversity, distance from the real distribution, coverage and correctness. Means have Student's t interval over the pairs (eval/statistics/intervals.py) and the p-value of the paired
-t test, corrected by Holm over the remedies of that cycle, fresh ratio, learner and measure: of one question asked of
-many remedies, one false answer is as rare as if it were asked of one.
+the seeds that reached it with both, in diversity, distance from the real distribution, coverage and correctness. Means
+have Student's t interval over the pairs (eval/statistics/intervals.py) and the p-value of the paired t test, corrected
+by Holm over the remedies of that cycle, fresh ratio, learner and measure: of one question asked of many remedies, one
+false answer is as rare as if it were asked of one.
 """
 
 import math
@@ -101,7 +102,9 @@ def _compare(metrics: pd.DataFrame, none: Key, key: Key) -> Entry | None:
     if not len(seeds):
         return None
     a, b = (rows[rows["generation"] == at].set_index("seed").loc[seeds] for rows in (ours, plain))
-    values, effects, p = {}, {}, {}
+    values: dict[str, float] = {}
+    effects: dict[str, Estimate] = {}
+    p: dict[str, float | None] = {}
     for effect in EFFECTS:
         if effect.column not in metrics:
             effects[effect.name], p[effect.name] = Estimate(None, None, None, 0), None

@@ -43,7 +43,7 @@ class TooFewError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """What is there to choose from: samples of the newest generation, and of earlier ones where a remedy asks for it."""
+    """What is there to choose from: samples of the newest generation, and of earlier ones if a remedy asks for them."""
 
     samples: Examples
     verdicts: Verdicts  # bool_N each

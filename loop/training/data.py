@@ -82,7 +82,7 @@ def target_weights(
     """The weight of every target of the same `windows`, float32_BT; None if there are no weights."""
     if data.weight_C is None:
         return None
-    return data.weight_C[_places(data, key, shape_BT, split, aligned)[:, 1:]]  # type: ignore[return-value]
+    return data.weight_C[_places(data, key, shape_BT, split, aligned)[:, 1:]]
 
 
 def _places(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool) -> jax.Array:

@@ -141,10 +141,9 @@ def _sample(config: Config, layout: Layout) -> Callable:
         purpose: jax.Array,
     ) -> jax.Array:
         stream = key(seed, generation, purpose)
-        own = None if treatment.temperature is None else (treatment.temperature, treatment.top_p)
         return jax.lax.cond(
             active,
-            lambda: sample_part(params, stream, jax.lax.axis_index("data") * part, own),
+            lambda: sample_part(params, stream, jax.lax.axis_index("data") * part, treatment.sampling),
             lambda: jnp.zeros((part, config.model.context_length), jnp.uint8),
         )
 
@@ -160,8 +159,8 @@ def _nll(config: Config, layout: Layout) -> Callable:
 
     def nll(params: dict) -> jax.Array:
         begin = jax.lax.axis_index("data") * judged
-        mine = [jax.lax.dynamic_slice_in_dim(jnp.asarray(x), begin, judged) for x in held_out]
-        return expression_nll(config.model, params, *mine)
+        ids, lengths = (jax.lax.dynamic_slice_in_dim(jnp.asarray(x), begin, judged) for x in held_out)
+        return expression_nll(config.model, params, ids, lengths)
 
     return nll
 
@@ -180,15 +179,18 @@ def _score(config: Config, layout: Layout) -> Callable:
         params: dict, ids: jax.Array, length: jax.Array, active: jax.Array, treatment: Treatment
     ) -> tuple[jax.Array, jax.Array]:
         begin = jax.lax.axis_index("data") * part
-        mine = [jax.lax.dynamic_slice_in_dim(x, begin, part) for x in (ids, length)]
-        own = None if treatment.temperature is None else (treatment.temperature, treatment.top_p)
+        some, lengths = (jax.lax.dynamic_slice_in_dim(x, begin, part) for x in (ids, length))
 
         def nats() -> tuple[jax.Array, jax.Array]:
-            plain = expression_nll(config.model, params, *mine)
+            plain = expression_nll(config.model, params, some, lengths)
             if not written:
                 return plain, jnp.zeros_like(plain)
             return plain, expression_nll(
-                config.model, params, *mine, sharpen=lambda logits: filter_logits(logits, config.sample, own)
+                config.model,
+                params,
+                some,
+                lengths,
+                lambda logits: filter_logits(logits, config.sample, treatment.sampling),
             )
 
         return jax.lax.cond(active, nats, lambda: (jnp.zeros(part), jnp.zeros(part)))

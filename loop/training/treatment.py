@@ -19,8 +19,7 @@ class Treatment(struct.PyTreeNode):
     """Of one run scalars; of all runs arrays whose first axis is the run. Nothing at all where no remedy is tried."""
 
     loss: dict[str, tuple[jax.Array, jax.Array]] | None = None  # name of a remedy -> (bool: is it the run's, gamma)
-    temperature: jax.Array | None = None  # float32
-    top_p: jax.Array | None = None  # float32
+    sampling: tuple[jax.Array, jax.Array] | None = None  # temperature and top-p, float32
     extra_steps: jax.Array | None = None  # int32, of the copy that learns from its own samples; 0: there is none
     extra_rate: jax.Array | None = None  # float32: its learning rate
     weight: jax.Array | None = None  # float32: how far the parameters move away from the copy's
@@ -39,13 +38,12 @@ def treatments(config: Config, spellings: Sequence[str]) -> Treatment:
 
 
 def _loss(remedies: Sequence[Reshapes | None]) -> dict:
-    used = {type(r) for r in remedies if r is not None}
     loss = {}
     for name, cls in REMEDIES.items():
-        if cls in used:
-            default = next(r.gamma for r in remedies if type(r) is cls and r is not None)  # harmless where it is off
-            gamma = [r.gamma if type(r) is cls and r is not None else default for r in remedies]
-            loss[name] = (np.array([type(r) is cls for r in remedies]), np.array(gamma, np.float32))
+        own = [r.gamma if r is not None and type(r) is cls else None for r in remedies]
+        if used := [gamma for gamma in own if gamma is not None]:
+            gammas = [used[0] if gamma is None else gamma for gamma in own]  # harmless where it is off
+            loss[name] = (np.array([gamma is not None for gamma in own]), np.array(gammas, np.float32))
     return {"loss": loss or None}
 
 
@@ -53,8 +51,10 @@ def _sampling(config: Config, remedies: Sequence[Samples | None]) -> dict:
     if not any(remedies):
         return {}
     return {
-        "temperature": np.array([r.temperature if r else config.sample.temperature for r in remedies], np.float32),
-        "top_p": np.array([r.top_p if r else config.sample.top_p for r in remedies], np.float32),
+        "sampling": (
+            np.array([r.temperature if r else config.sample.temperature for r in remedies], np.float32),
+            np.array([r.top_p if r else config.sample.top_p for r in remedies], np.float32),
+        )
     }
 
 
