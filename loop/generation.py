@@ -254,7 +254,7 @@ def _lay_out(
     weigh = {cell: next(iter(acting(remedies_of(cell.remedy), "weigh")), None) for cell in cells}
     weight = np.zeros(symbols, np.float32) if any(weigh.values()) else None
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.zeros((), np.int32)] * 4)
-    blank = blank.replace(weight_C=weight)
+    blank = dataclasses.replace(blank, weight_C=weight)
     real = config.train.validation == "real"
 
     def weights(cell: Cell, train: Examples) -> np.ndarray | None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from eval.statistics.curves import CORRECTNESS, DIVERSITY, GROUP, Key, groups, rows_of
-from eval.statistics.intervals import Estimate, mean_interval
+from eval.statistics.intervals import Estimate, mean_interval, sign_flip_p
 from loop.cell import NO_REMEDY
 
 
@@ -129,15 +129,16 @@ def _spent(rows: pd.DataFrame) -> dict[str, float]:
 def t_p(differences: np.ndarray) -> float | None:
     """Two-sided p-value of a mean of zero, of Student's t test on paired differences; None for less than two.
 
-    Differences that are all the same number are as sure as can be: 0, or 1 where that number is 0.
+    Where all differences are the same number, up to rounding, nothing is known of their spread: then it is the test by
+    flips of signs, 2 / 2^n at the least.
     """
     n = len(differences)
     if n < 2:
         return None
     error = float(differences.std(ddof=1)) / math.sqrt(n)
     mean = float(differences.mean())
-    if np.ptp(differences) == 0:
-        return 0.0 if mean else 1.0
+    if np.ptp(differences) <= 1e-9 * abs(mean):
+        return sign_flip_p(differences) if mean else 1.0
     from scipy.special import stdtr
 
     return 2 * float(stdtr(n - 1, -abs(mean) / error))

@@ -143,6 +143,7 @@ def read_samples(directory: Path | str, cell: str) -> Samples:
         expressions += [flat[i * length : i * length + n] for i, n in enumerate(block["length"].tolist())]
     verdicts = {name: np.concatenate([block[name] for block in blocks]) for name in verdict_names(builder)}
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in _of_dtype(builder, np.float32)}
+    scores = {name: score for name, score in scores.items() if not np.isnan(score).all()}  # others are other cells'
     keys = {name: blocks[0][name] for name in _KEYS if name in blocks[0]}
     keys = {name: value.decode() if isinstance(value, bytes) else _KEYS[name](value) for name, value in keys.items()}
     return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]), scores)

@@ -73,7 +73,7 @@ def test_corrected_p_values_are_holms():
     assert holm([None, 0.02, None]) == [None, 0.02, None]
     x = rng.normal(0.3, 1, 6)
     assert t_p(x) == pytest.approx(scipy.stats.ttest_1samp(x, 0).pvalue)
-    assert (t_p(x[:1]), t_p(np.zeros(3)), t_p(np.ones(3))) == (None, 1.0, 0.0)
+    assert (t_p(x[:1]), t_p(np.zeros(3)), t_p(np.full(3, 0.1))) == (None, 1.0, 0.25)  # 2 / 2^3
 
 
 def test_the_control_of_a_remedy_has_none_and_findings_are_of_cells_without():
