@@ -1,17 +1,24 @@
-# `make demo` runs the demo sweep into runs/demo, `make test` the tests. Both set up .venv first, once.
+# `make demo` runs the demo sweep into runs/demo, `make test` the tests, `make quick` those that are not slow.
+# All set up .venv first, once.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # uv, where it is installed, is the faster pip.
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: demo test check clean
+# A file's tests stay on one worker, which has their fixtures; the files with slow tests come first (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
+
+.PHONY: demo test quick check clean
 
 demo: .venv/installed
 	$(BIN)/python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+quick: .venv/installed-test
+	$(PYTEST) -m "not slow"
 
 check: .venv/installed-test
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from eval.measures.expected_diversity import expected_diversity
 from eval.recursion import CONVERGED, Real, Setting, fixed_point, growth, total_variation, trajectory
 from logic.errors import UsageError
 from loop.config import Config
-from loop.streams import Purpose, generator
+from loop.cycles import CYCLES
 
 HORIZON = 200  # generations after which the search for the one that is close to the fixed point is given up
 CLOSE = 0.01  # of the diversity of R
@@ -94,7 +94,7 @@ def measure(
 
     Names are those of metrics.csv: diversity and entropy of S_t, KL(R‖D_t), and the coverage that num_samples samples
     are expected to have. `close_from` is the first generation from which on diversity differs from that of the fixed
-    point by at most 1 % of the diversity of R; None: not within `HORIZON` generations, or the fixed point was not found.
+    point by at most 1 % of the diversity of R; None: not within `HORIZON` generations, or no fixed point was found.
     """
     columns: list[np.ndarray] = [real.log_p_U]
     for field in fields.values():
@@ -117,11 +117,9 @@ def measure(
         apart = np.abs(np.array(curve) - limit) > CLOSE * diversity_of_real
         close_from = int(np.flatnonzero([True, *apart])[-1])
         found = field.residual <= CONVERGED and close_from < len(curve)
-        steps = zip(field.samples, field.trains, curve, strict=True)
+        steps = list(zip(field.samples, field.trains, curve, strict=True))[:generations]
         results[setting] = {
-            "generations": [
-                {"generation": t, **row(*step)} for t, step in zip(range(generations), steps, strict=False)
-            ],
+            "generations": [{"generation": t, **row(*step)} for t, step in enumerate(steps)],
             "fixed_point": row(field.log_fixed_samples_U, field.log_fixed_U, limit),
             "residual": field.residual,
             "close_from": close_from if found else None,
@@ -140,6 +138,8 @@ def settings_of(config: Config) -> list[Setting]:
 
 def first_data(config: Config, real: Real) -> dict[int, np.ndarray]:
     """Log-shares of the D_0 that the sweep's cells of each seed begin with."""
+    from loop.streams import Purpose, generator  # brings JAX
+
     found = {}
     for seed in config.sweep.seeds:
         examples = config.language.sample(config.loop.num_examples, generator(seed, 0, Purpose.REAL_DATA))
@@ -158,17 +158,13 @@ def mean_fields(config: Config, progress: Callable[[float], None] | None = None)
 def sentence(setting: Setting, result: Mapping[str, Any]) -> str:
     """One line for a reader."""
     curve = [row["levenshtein_diversity"] for row in result["generations"]]
-    limit, since, seeds = (
-        result["fixed_point"]["levenshtein_diversity"],
-        result["close_from"],
-        result["from_first_data"],
-    )
-    name = setting.cycle if setting.cycle == "fresh" else f"{setting.cycle}, fresh {setting.fresh_ratio:g}"
+    limit, since = result["fixed_point"]["levenshtein_diversity"], result["close_from"]
+    close = f"not within {HORIZON} generations" if since is None else f"close to it from generation {since}"
+    name = setting.cycle if CYCLES[setting.cycle].is_control else f"{setting.cycle}, fresh {setting.fresh_ratio:g}"
     return (
-        f"{name}, temperature {setting.sample.temperature:g}: diversity {curve[0]:.3f} at generation 0, {curve[-1]:.3f} "
-        f"at {len(curve) - 1}, {limit:.3f} at the fixed point "
-        f"({f'not within {HORIZON} generations' if since is None else f'close to it from generation {since}'}); "
-        f"from the seeds' first data {', '.join(f'{value:.3f}' for value in seeds.values())}"
+        f"{name}, temperature {setting.sample.temperature:g}: diversity {curve[0]:.3f} at generation 0, "
+        f"{curve[-1]:.3f} at {len(curve) - 1}, {limit:.3f} at the fixed point ({close}); from the seeds' first data "
+        + ", ".join(f"{value:.3f}" for value in result["from_first_data"].values())
     )
 
 
@@ -179,7 +175,7 @@ class _Progress:
         self.said = time.monotonic()
 
     def __call__(self, done: float) -> None:
-        if time.monotonic() - self.said > 10:
+        if time.monotonic() - self.said > 10 and done < 1:
             self.said = time.monotonic()
             print(f"comparing pairs: {done:.0%} done", file=sys.stderr)
 

@@ -20,13 +20,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from logic.boolean import support
 from logic.errors import UsageError
 from loop.config import Config
+from loop.cycles import CYCLES
 from loop.learners.prefix_tree import PrefixTree
 from model.config import SampleConfig
 
-CONVERGED = 1e-9  # total variation between a distribution and the next one
+CONVERGED = 1e-8  # total variation between a distribution and the next one
 MAX_STEPS = 2_000  # of the search for a fixed point
 
 
@@ -41,21 +41,16 @@ class Setting:
 
     def share(self, generation: int) -> float:
         """w, the incoming block's share of D_{generation + 1}."""
-        match self.cycle:
-            case "full" | "fresh":
-                return 1.0
-            case "incremental":
-                return self.renewal_share
-            case "balanced" | "subsample":
-                return 1 / (generation + 2)
-            case "expanding":
-                return self.renewal_share / (1 + self.renewal_share * (generation + 1))
-        raise UsageError(f"cycle = {self.cycle}: its mean field is not known")
+        cycle = CYCLES.get(self.cycle)
+        share = None if cycle is None else cycle.newest_share(self.renewal_share, generation)
+        if share is None:
+            raise UsageError(f"cycle = {self.cycle}: its mean field is not known")
+        return share
 
     @property
     def is_constant(self) -> bool:
         """Whether every training set is R, whatever the model writes."""
-        return self.cycle == "fresh" or self.fresh_ratio == 1
+        return CYCLES[self.cycle].is_control or self.fresh_ratio == 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +65,13 @@ class Real:
         """Raises UsageError where there are too many expressions."""
         T = config.model.context_length
         try:
-            listed = support.expressions(config.language)
+            listed, log_p = config.language.whole_support()
         except ValueError as error:
             raise UsageError(f"{error}: the mean field is not computed") from error
         tree = PrefixTree(listed, T)
         place = {e: i for i, e in enumerate(tree.expressions)}
         cut = [place[e[:T]] for e in listed]  # several long expressions can be one sample
-        p_U = np.bincount(cut, np.exp(config.language.log_probability(listed)))
+        p_U = np.bincount(cut, np.exp(log_p))
         return cls(tree, np.log(p_U / p_U.sum()))
 
     def empirical(self, examples: Sequence[bytes], context_length: int) -> np.ndarray:
@@ -110,7 +105,7 @@ def trajectory(
     while True:
         log_samples_U = real.tree.sharpen(log_train_U, setting.sample)
         yield log_samples_U, log_train_U
-        if setting.cycle == "fresh":
+        if CYCLES[setting.cycle].is_control:
             log_train_U = real.log_p_U
         else:
             log_block_U = mix(setting.fresh_ratio, log_samples_U, real.log_p_U)

@@ -18,7 +18,9 @@ from loop.storage.settings import setting_name
 
 def defaults() -> config_dict.ConfigDict:
     """The paper's settings; a preset starts from here and changes what it wants."""
-    return config_dict.ConfigDict(_to_dict(Config()))
+    fields = _to_dict(Config())
+    fields["model"]["vocab_size"] = 0  # that of the language, whichever the preset takes
+    return config_dict.ConfigDict(fields)
 
 
 def _to_dict(value: Any) -> dict[str, Any]:

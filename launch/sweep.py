@@ -29,6 +29,7 @@ from loop.training import multihost
 from loop.training.ensemble import members_at_once
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
+from model.models import model_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,7 @@ def _check(settings: Mapping[str, Config], options: Options) -> None:
         check_keep(options.keep)
         for config in settings.values():
             if networks := len(config.networks()):
+                model_of(config.model)
                 parse_mesh(options.mesh, networks, len(jax.devices()), config.train.batch_size)
                 members_at_once(options.members, config, networks)
 

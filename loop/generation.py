@@ -69,7 +69,7 @@ def run_generation(
         outcomes |= _run_networks(config, ensemble, generation, networks, between, saved, past)
     if len(networks) < len(training_sets):
         outcomes |= exchange(
-            run_learners(config, generation, others), dict.fromkeys(training_sets.keys() - networks, {})
+            run_learners(config, generation, others), {cell: {} for cell in training_sets if not cell.is_network}
         )
     return {cell: outcomes[cell] for cell in training_sets}
 

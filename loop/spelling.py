@@ -1,6 +1,6 @@
 """How objects with parameters are spelled: `ngram(order=5)`, and chains of them, `verified|unique(copies=1)`.
 
-An object is a frozen dataclass; its name and its class stand in a dict. The canonical spelling leaves out what is at its
+An object is a frozen dataclass; a dict has its name and its class. The canonical spelling leaves out what is at its
 default and gives the rest in the order of declaration, so that equal objects have one name.
 """
 

@@ -11,6 +11,7 @@ DTYPES = ("float32", "bfloat16")
 class ModelConfig:
     """A decoder-only transformer; the defaults are the paper's 10.6 M parameters."""
 
+    architecture: str = dataclasses.field(default="transformer", kw_only=True)  # one of model/models.py
     num_layers: int = 6  # blocks of attention and MLP
     num_heads: int = 6  # attention heads per block
     width: int = 384  # residual stream; a multiple of num_heads (of 2 num_heads if rotary)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from model.config import ModelConfig
-from model.transformer import forward, negative_log_likelihood
+from model.models import model_of, negative_log_likelihood
 
 BATCH = 256  # expressions read at once
 
@@ -38,12 +38,12 @@ def expression_nll(
       length_N: symbols of each. One that fills the context has no closing `<eos>`: a sample would be cut there.
       sharpen: logits_BTV -> logits_BTV, of which M then consists instead; excluded symbols cost some 1e9 nats.
     """
-    T = config.context_length
+    T, net = config.context_length, model_of(config)
 
     def batch(args: tuple[jax.Array, jax.Array]) -> jax.Array:
         ids_BS, length_B = args
         ids_BS = ids_BS.astype(jnp.int32)
-        logits_BTV = forward(config, params, ids_BS[:, :-1])
+        logits_BTV = net.forward(config, params, ids_BS[:, :-1])
         if sharpen is not None:
             logits_BTV = jnp.maximum(sharpen(logits_BTV), -1e9)
         nll_BT = negative_log_likelihood(logits_BTV, ids_BS[:, 1:])

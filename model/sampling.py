@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from model.config import ModelConfig, SampleConfig
-from model.kv_cache import KVCache, init_cache
-from model.transformer import forward_cached
+from model.models import model_of
 
 EOS = 0  # what a sample begins after and ends before
 AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; on CPUs, whose caches hold few
@@ -76,6 +75,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
     `axis` names a vmap over several models: all go on until the last one is through, with one clock for their caches.
     """
     N, T, B = num_samples, model.context_length, rows(config, num_samples)
+    net = model_of(model)
 
     def one_pass(params: dict, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int, own: Own) -> tuple:
         """Writes the samples that are not done. One that is longer than `places` symbols stays not done."""
@@ -92,7 +92,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
         def write(carry: tuple) -> tuple:
             ids_NT, done_N, sample_B, symbol_B, begun, cache = carry
             position_B = cache.position_B
-            logits_BV, cache = forward_cached(model, params, symbol_B, cache)
+            logits_BV, cache = net.forward_cached(model, params, symbol_B, cache)
             key_B = jax.vmap(jax.random.fold_in)(key_N[jnp.minimum(sample_B, N - 1)], position_B)
             symbol_B = choose(key_B, logits_BV, config, own)
             ids_NT = ids_NT.at[sample_B, position_B].set(symbol_B.astype(jnp.uint8), mode="drop")
@@ -108,7 +108,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
 
         ids_NT = jnp.where(done_N[:, None], ids_NT, EOS)
         first_B = sample_of(jnp.arange(B))
-        cache: KVCache = init_cache(model, B, places)
+        cache = net.init_cache(model, B, places)
         start = (ids_NT, done_N, first_B, jnp.full(B, EOS, jnp.int32), jnp.int32(B), cache)
         return jax.lax.while_loop(unfinished, write, start)[:2]
 

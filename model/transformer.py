@@ -56,8 +56,8 @@ def _product_backward(saved: tuple[jax.Array, jax.Array], dy_NF: jax.Array) -> t
     x_ND, w_DF = saved
     if x_ND.shape[1] <= dy_NF.shape[1]:
         return dy_NF @ w_DF.T, x_ND.T @ dy_NF
-    # Reading the wide matrix against its rows is half as fast: the narrow one is turned, once, and the result back.
-    # Without barriers XLA undoes the turning.
+    # Reading the wide matrix against its rows is half as fast: the narrow one is transposed, once, and the result back.
+    # Without barriers XLA removes both transpositions.
     dw_FD = jax.lax.optimization_barrier(dy_NF.T) @ x_ND
     return dy_NF @ w_DF.T, jax.lax.optimization_barrier(dw_FD).T
 
@@ -212,14 +212,3 @@ def forward_cached(
     """Reads the next symbol of sequences that are partly cached; returns logits_BV, float32, and the newer cache."""
     result: Any = Transformer(config).apply({"params": params}, id_B[:, None], cache)
     return result[0][:, 0], result[1]
-
-
-def count_params(params: dict) -> int:
-    """Number of trained scalars."""
-    return sum(x.size for x in jax.tree.leaves(params))
-
-
-def negative_log_likelihood(logits_BTV: jax.Array, target_BT: jax.Array | np.ndarray) -> jax.Array:
-    """Nats of every target symbol, float32_BT."""
-    log_p_BTV = jax.nn.log_softmax(logits_BTV.astype(jnp.float32), axis=-1)
-    return -jnp.sum(log_p_BTV * jax.nn.one_hot(target_BT, logits_BTV.shape[-1]), axis=-1)

@@ -1,11 +1,115 @@
-"""Two virtual devices, as a laptop of two cores has; no silent broadcasting; nothing is compiled twice."""
+"""Two virtual devices, as a laptop of two cores has; no silent broadcasting; nothing is compiled twice in a session.
 
+One persistent cache of compiled programs serves all workers of pytest-xdist and all commands that tests start: they
+inherit the environment. It lasts for the session, so that no result depends on an earlier one. A cache that
+JAX_COMPILATION_CACHE_DIR names is used instead, and stays. Runs that several files read are made once (`once`).
+"""
+
+import fcntl
+import json
+import os
+import shutil
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
+import pytest
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # in the process that starts the workers
+    _cache = tempfile.TemporaryDirectory(prefix="compilation-cache-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+import jax  # it reads the environment
+
+if TYPE_CHECKING:  # each is slow to import, and most files need none
+    from loop.config import Config
+    from loop.storage.run_directory import RunDirectory
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-_CACHE = tempfile.TemporaryDirectory(prefix="compilation-cache-")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: a worker that begins a long file last keeps the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """`once(name, make)`: the folder that `make(folder)` has filled, in whichever worker came first.
+
+    Tests only read it; what they change is a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # each worker has a folder of its own in it
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+class FinishedSweep(NamedTuple):
+    """A finished run of all cycles."""
+
+    config: "Config"
+    directory: "RunDirectory"
+    seen: list[tuple[int, int]]  # after every chunk of steps and at the end: generation, programs compiled so far
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(once) -> FinishedSweep:
+    """Three generations of 22 small cells of all cycles, several on each of two devices."""
+    import dataclasses
+
+    import jax.monitoring
+
+    from eval.measures.generation import measure_generation
+    from launch.configuration import resolve
+    from launch.facts import facts
+    from launch.presets import smoke
+    from loop.run import run
+    from loop.storage.run_directory import RunDirectory
+    from loop.watch import Control
+
+    given = smoke.get_config()
+    given.sweep.update(cycles=("full", "incremental", "balanced", "expanding", "subsample", "fresh"), seeds=(0, 1))
+    given.loop.update(num_samples=100)
+    given.sample.update(batch_size=32)  # the last batch is not full
+    config = resolve(given)
+
+    def make(folder: Path) -> None:
+        directory = RunDirectory(folder / "run")
+        directory.create(dataclasses.asdict(config), "test", facts(config))
+        compilations: list[str] = []
+        seen: list[tuple[int, int]] = []
+
+        def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+            if event.endswith("backend_compile_duration"):  # also of a program that the cache has
+                compilations.append(event)
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        run(
+            config,
+            directory,
+            measure_generation,
+            Control(tell=lambda p: seen.append((p.generation, len(compilations)))),
+        )
+        seen.append((config.loop.generations, len(compilations)))
+        (folder / "seen.json").write_text(json.dumps(seen))
+
+    folder = once("finished-sweep", make)
+    seen = [tuple(pair) for pair in json.loads((folder / "seen.json").read_text())]
+    return FinishedSweep(config, RunDirectory(folder / "run"), seen)

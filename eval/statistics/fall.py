@@ -83,7 +83,8 @@ def undecided(estimate: Estimate) -> str:
     """Why an estimate decides nothing."""
     if estimate.seeds < 2:
         return "one seed, too few for an interval"
-    return f"{f'all {estimate.seeds} seeds agree, ' if estimate.agree else ''}too few seeds to tell"
+    them = "both" if estimate.seeds == 2 else f"all {estimate.seeds}"
+    return f"{them} seeds agree, too few to tell" if estimate.agree else "too few seeds to tell"
 
 
 def _relative(table: pd.DataFrame, of: Callable[[np.ndarray], np.ndarray]) -> pd.Series:
@@ -109,7 +110,7 @@ def difference(
     generations = a.columns.intersection(b.columns)
     if len(generations) < 2:
         return Estimate(None, None, None, 0)
-    return difference_interval(*(measure(x.loc[:, generations]) for x in (a, b)), level)
+    return difference_interval(measure(a.loc[:, generations]), measure(b.loc[:, generations]), level)
 
 
 def declines(metrics: pd.DataFrame) -> list[Decline]:
@@ -148,7 +149,7 @@ def sentence(decline: Decline) -> str:
     change = "0 from the start" if mean is None else f"{_signed(mean)} %{interval}"
     shown = f"(weight {min(int(100 * (weight or 0)) / 100, 0.99):.2f})"
     if decline.last == 0:
-        end = "which tell of no fall yet"
+        end = "the first"
     elif verdict == NO_FALL:
         together = "" if below(decline.change) is False else " in all generations together"
         end = f"no fall by {100 * SMALL:g} % or more{together}"

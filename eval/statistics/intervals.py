@@ -3,9 +3,9 @@
 Seeds are the independent repetitions of a run, so every interval is over seeds, and every one is Student's t, at any
 number of seeds: `mean_interval` of one group, `difference_interval` of two (in pairs where they share their seeds, else
 Welch's), and `mean_draws` where a figure is read off a whole mean curve. docs/statistics.md has the simulation behind
-the choice: t covers 93 to 97 % with 2 to 20 seeds, equal noise or not; the percentile bootstrap covers 50 % with two
-seeds and 82 % with five; a variance pooled over groups and generations covers as little as 70 % where groups differ in
-noise, as they do when one of them collapses. The median of times needs no shape at all: `median_interval`.
+the choice: t covers 95 % with 2 to 20 seeds, of equal noise or not; the percentile bootstrap 51 % with two seeds and
+83 % with five; a variance pooled over groups and generations as little as 71 % where groups differ in noise, as they do
+when one of them collapses. The median of times needs no shape at all: `median_interval`.
 
 The axes: S seeds, N numbers of a seed, B draws.
 """

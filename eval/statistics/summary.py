@@ -42,7 +42,7 @@ def tables(
     metrics = pd.DataFrame([row for row in rows if "status" not in row], columns=list(columns_of(rows)))
     for name in set(CELL) - set(metrics.columns):
         metrics[name] = Cell.__dataclass_fields__[name].default
-    metrics[CORRECTNESS] = metrics[correctness] if correctness in metrics else np.nan
+    metrics[CORRECTNESS] = metrics.get(correctness, np.nan)
     metrics = metrics.drop_duplicates([*CELL, "generation"], keep="last", ignore_index=True)
     metrics[CONTROL] = metrics["cycle"].isin(list(controls)) | (metrics["fresh_ratio"] == 1)
     return metrics, [row for row in rows if "status" in row]

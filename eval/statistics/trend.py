@@ -57,8 +57,9 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     the mean curve fits worse than the seeds' spread explains, all evidence is divided by that ratio (QAICc: Burnham
     and Anderson 2002, 2.5), since then no shape is quite right.
 
-    The weight compares the best shapes of the two claims. The winner must beat what lies between by as much, and the
-    last third must look like it without any shape: a straight line through it has at most SEEN times the share of a
+    The weight compares the best shapes of the two claims. The winner must beat what lies between by as much, which pays
+    for no more parameters than the winner (with few generations AICc would keep it out of the running). And the last
+    third must look like the winner without any shape: a straight line through it has at most SEEN times the share of a
     plateau (or at least that part of a fall's), and it does not lie off the winner. Else nothing is claimed.
     """
     curves_ST = np.array([list(curve) for curve in curves], np.float64)
@@ -81,16 +82,16 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
         fall, error = fits.fall_C[linear], np.sqrt(dispersion) * fits.error_C[linear]
         return Shape(NO_FALL if fall + 1.645 * error < SMALL * start and fall < 2.5 * error else UNDECIDED)
     stays_C, falls_C = shapes.share_C <= PLATEAU_SHARE, shapes.share_C >= FALLING_SHARE
-    plateau, falling, neither = (
-        float(criterion_C[which_C].min(initial=np.inf)) for which_C in (stays_C, falls_C, ~stays_C & ~falls_C)
-    )
+    plateau, falling = (float(criterion_C[which_C].min(initial=np.inf)) for which_C in (stays_C, falls_C))
     if np.inf in (plateau, falling):
         return Shape(UNDECIDED)  # fewer than 7 generations: AICc admits no shape that stops, so there is no contest
     verdict, claims_C = (PLATEAU, stays_C) if plateau < falling else (FALLING, falls_C)
     weight = float(1 / (1 + np.exp(-abs(plateau - falling) / 2)))
-    if weight < DECIDED or neither - min(plateau, falling) < needed:
-        return Shape(UNDECIDED, weight)
     winner = np.where(claims_C, criterion_C, np.inf).argmin()
+    between_C = ~stays_C & ~falls_C & (fits.fall_C[:-1] > 0)
+    between = fits.deviance_C[:-1][between_C].min(initial=np.inf) / dispersion + small_C[winner]
+    if weight < DECIDED or between - criterion_C[winner] < needed:
+        return Shape(UNDECIDED, weight)
     if not _looks_like(curves_ST.mean(0), shapes.h_CT[winner], fits.fall_C[winner], verdict):
         return Shape(UNDECIDED, weight)
     return Shape(verdict, weight, float(shapes.since_C[winner]) if verdict == PLATEAU else None)

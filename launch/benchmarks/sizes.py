@@ -41,6 +41,7 @@ class Size:
             context_length=context_length or self.context_length,
             dropout=dropout,
             dtype=dtype,
+            vocab_size=len(self.language.vocabulary),
         )
 
     @property

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from logic.boolean.productions import BINARY, Productions
-from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN, VOCAB_SIZE
+from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN
 
 # Where a walk stands in the innermost open bracket, or at the root.
 _NODE, _OPENED, _OPERATOR, _CLOSE, _END = range(5)
@@ -54,7 +54,7 @@ class FittedGrammar:
 
     def log_likelihood(self, samples: Sequence[bytes], context_length: int) -> np.ndarray:
         """log P(e) in nats, float64_N, of samples that are cut at context_length symbols and have no end there."""
-        N, T = len(samples), context_length
+        N, T, V = len(samples), context_length, self.productions.V
         ids_NT = np.zeros((N, T + 1), np.int64)
         for row, e in zip(ids_NT, samples, strict=True):
             row[: min(len(e), T)] = np.frombuffer(e[:T], np.uint8)
@@ -62,8 +62,8 @@ class FittedGrammar:
 
         def read(j: int, going: np.ndarray, log_p_BV: np.ndarray) -> np.ndarray:
             symbol = ids_NT[going, j]
-            known = np.minimum(symbol, VOCAB_SIZE - 1)
-            total_N[going] += np.where(symbol < VOCAB_SIZE, log_p_BV[np.arange(len(going)), known], -np.inf)
+            known = np.minimum(symbol, V - 1)
+            total_N[going] += np.where(symbol < V, log_p_BV[np.arange(len(going)), known], -np.inf)
             return np.where(np.isneginf(total_N[going]), EOS, known)
 
         self._walk(N, T, read)
@@ -116,12 +116,12 @@ class FittedGrammar:
         """Goes through n expressions, one symbol of all that have not ended at a time.
 
         The value of an open node is not known yet. What is known of it is alpha_M, the probability of each value
-        together with what was written on the way to it, up to a factor that is the same for all values. The probability
-        of the next symbol is a sum over them; an operand that is complete has a value, and the next alpha depends on it.
+        together with what was written on the way to it, up to a factor that all values share. The probability of the
+        next symbol is a sum over them. An operand that is complete has a value, and the next alpha depends on it.
         """
         g, M = self.productions, self.productions.M
         leaf_symbol = np.array([symbol for symbol, _ in g.leaves])
-        leaf_value = np.full(VOCAB_SIZE, -1)
+        leaf_value = np.full(g.V, -1)
         leaf_value[leaf_symbol] = [value for _, value in g.leaves]
         depth_N, state_N = np.zeros(n, np.int64), np.full(n, _NODE)  # depth: that of a node which begins here
         alpha_NDM = np.zeros((n, len(self.p_DP) + 2, M))
@@ -145,7 +145,7 @@ class FittedGrammar:
             if not len(going):
                 return
             state, depth = state_N[going], depth_N[going]
-            weight_BV = np.zeros((len(going), VOCAB_SIZE))
+            weight_BV = np.zeros((len(going), g.V))
             opened = np.flatnonzero(state == _OPENED)
             at, d = going[opened], depth[opened] - 1
             outer = alpha_NDM[at, d]
@@ -158,16 +158,15 @@ class FittedGrammar:
             deep = d < len(self.p_DP)
             begins, at, d = begins[deep], at[deep], d[deep]
             weight_BV[begins, OPEN] = (alpha_NDM[at, d] * self._operator[d]).sum(axis=1)
-            for i, (symbol, value) in enumerate(g.leaves):
-                weight_BV[begins, symbol] = alpha_NDM[at, d, value] * self.p_DP[d, i]
+            for i, (leaf, value) in enumerate(g.leaves):
+                weight_BV[begins, leaf] = alpha_NDM[at, d, value] * self.p_DP[d, i]
 
             asks = np.flatnonzero(state == _OPERATOR)
             at, d = going[asks], depth[asks] - 1
-            seconds = {
-                symbol: self._second(alpha_NDM[at, d], d, op, known_ND[at, d]) for op, symbol in enumerate(BINARY)
-            }
-            for symbol, second_BM in seconds.items():
-                weight_BV[asks, symbol] = second_BM.sum(axis=1)
+            outer, first = alpha_NDM[at, d], known_ND[at, d]
+            seconds = {symbol: self._second(outer, d, op, first) for op, symbol in enumerate(BINARY)}
+            for operator, second_BM in seconds.items():
+                weight_BV[asks, operator] = second_BM.sum(axis=1)
             weight_BV[state == _CLOSE, CLOSE] = 1.0
             weight_BV[state == _END, EOS] = 1.0
             with np.errstate(divide="ignore"):
@@ -175,10 +174,10 @@ class FittedGrammar:
             symbol = choose(j, going, log_p_BV)
 
             # An operator that was chosen decides the alpha of the operand after it.
-            for chosen, second_BM in seconds.items():
-                is_it = symbol[asks] == chosen
+            for operator, second_BM in seconds.items():
+                is_it = symbol[asks] == operator
                 at, d = going[asks[is_it]], depth[asks[is_it]]
-                alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = second_BM[is_it], chosen, _NODE
+                alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = second_BM[is_it], operator, _NODE
             is_not = symbol[opened] == NOT
             at, d = going[opened[is_not]], depth[opened[is_not]]
             alpha_NDM[at, d], op_ND[at, d - 1], state_N[at] = negated[is_not], NOT, _NODE

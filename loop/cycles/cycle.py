@@ -40,6 +40,13 @@ class Cycle:
         """φ of the block that generation t leaves behind, for a cell of this ratio."""
         return ratio
 
+    def newest_share(self, renewal_share: float, generation: int) -> float | None:
+        """The share of N_t in D_{t+1}, in expectation, whose rest is as D_t; None if D_{t+1} is no such mixture.
+
+        What the mean field (eval/recursion.py) needs of a cycle. `renewal_share` is b / m.
+        """
+        return None
+
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         """D_{t+1} from D_t (`current`) and `blocks`: D_0, N_0, …, N_t, or at least N_t for cycles without memory."""
         raise NotImplementedError

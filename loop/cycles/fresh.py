@@ -20,5 +20,8 @@ class Fresh(Cycle):
     def fresh_ratio(self, ratio: float, generation: int) -> float:
         return 1.0
 
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return 1.0
+
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         return blocks[-1]

@@ -16,6 +16,9 @@ class Full(Cycle):
     name: str = "full"
     meaning: str = "the incoming block: (1-φ)·m samples of the newest model and φ·m fresh real examples"
 
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return 1.0
+
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         return blocks[-1]
 
@@ -30,6 +33,9 @@ class Incremental(Cycle):
     )
     renewal_share: float | None = 0.5
 
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return renewal_share
+
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         newest = blocks[-1]
         return concatenate([random_subset(current, m - len(newest), rng), newest])
@@ -42,6 +48,9 @@ class Balanced(Cycle):
     name: str = "balanced"
     meaning: str = "m examples in equal shares from the first data and all incoming blocks"
     has_memory: bool = True
+
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return 1 / (generation + 2)
 
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         share, rest = divmod(m, len(blocks))
@@ -61,6 +70,9 @@ class Expanding(Cycle):
 
     def train_size(self, m: int, b: int, generation: int) -> int:
         return m + b * generation
+
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return renewal_share / (1 + renewal_share * (generation + 1))
 
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         return concatenate([current, blocks[-1]])

@@ -17,5 +17,8 @@ class Subsample(Cycle):
     meaning: str = "a random m of the first data and all incoming blocks"
     has_memory: bool = True
 
+    def newest_share(self, renewal_share: float, generation: int) -> float:
+        return 1 / (generation + 2)
+
     def next_set(self, m: int, current: Examples, blocks: Sequence[Examples], rng: np.random.Generator) -> Examples:
         return random_subset(concatenate(blocks), m, rng)

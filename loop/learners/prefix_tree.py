@@ -84,7 +84,7 @@ class PrefixTree:
 def _slices(sizes: np.ndarray) -> list[slice]:
     """One after another."""
     bounds = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 
 def _prefixes(expressions: list[bytes], context_length: int) -> tuple[np.ndarray, np.ndarray, list[slice], np.ndarray]:

@@ -8,6 +8,7 @@ Axes: B batch, T symbols, D width, H heads, L layers.
 """
 
 import dataclasses
+import functools
 
 from loop.config import Config
 from loop.remedies import acting, remedies_of
@@ -55,14 +56,6 @@ def capacity(config: Config) -> tuple[int, int]:
     return examples * (longest + 1), examples
 
 
-def num_params(model: ModelConfig) -> int:
-    """Trained scalars: four products of width x width in attention, two of width x 4 width in the MLP, two norms."""
-    D = model.width
-    ends = model.vocab_size * D * (1 if model.tie_embeddings else 2)
-    positions = model.context_length * D if model.positions == "learned" else 0
-    return model.num_layers * (12 * D * D + 2 * D) + D + ends + positions
-
-
 def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
     """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
     model, batch = config.model, -(-config.train.batch_size // data)
@@ -85,6 +78,14 @@ def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> C
 def _weighs(config: Config) -> bool:
     """Whether some remedy of the sweep weighs examples."""
     return any(acting(remedies_of(spelling), "weigh") for spelling in config.sweep.remedies)
+
+
+@functools.cache
+def num_params(model: ModelConfig) -> int:
+    """Trained scalars."""
+    from model import models  # imports JAX
+
+    return models.num_params(model)
 
 
 def _scores(model: ModelConfig, batch: int) -> int:

@@ -16,12 +16,12 @@ from loop.streams import Purpose, key
 from loop.training.data import TrainData, target_weights, windows
 from loop.training.treatment import UNTREATED, Treatment, loss_weights
 from model.config import ModelConfig
-from model.transformer import forward, init_params, negative_log_likelihood
+from model.models import model_of, negative_log_likelihood
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where the arrays of a step lie, if several devices share a run; by default there is nothing to say."""
+    """Where the arrays of a step lie if several devices share a run; by default on one device."""
 
     batch: Callable[[jax.Array], jax.Array] = lambda batch: batch  # split over the devices
     params: Callable[[dict], dict] = lambda params: params  # gathered from the devices for use
@@ -70,7 +70,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 def init_state(model: ModelConfig, config: TrainConfig, seed: jax.Array, generation: jax.Array) -> TrainState:
     """Fresh weights and optimiser state."""
-    params = init_params(model, key(seed, generation, Purpose.INIT))
+    params = model_of(model).init_params(model, key(seed, generation, Purpose.INIT))
     infinity = jnp.float32(jnp.inf)
     return TrainState(
         params=params,
@@ -99,7 +99,7 @@ def batch_loss(
     model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None, weigh: Weigh | None = None
 ) -> jax.Array:
     """Mean nats per symbol of windows, int32 [B, T + 1]; a dropout key means training."""
-    logits_BTV = forward(model, params, batch[:, :-1], dropout_key)
+    logits_BTV = model_of(model).forward(model, params, batch[:, :-1], dropout_key)
     nll_BT = negative_log_likelihood(logits_BTV, batch[:, 1:])
     return (nll_BT if weigh is None else weigh(nll_BT)).mean()
 

@@ -11,11 +11,14 @@ import pytest
 
 from loop.storage.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 PRESET = "--config=launch/presets/smoke.py"
 
 
 def launch(*flags):
-    return subprocess.run([sys.executable, "-m", "launch.main", *flags], capture_output=True, text=True)
+    cache = f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"  # of the whole session (conftest.py)
+    return subprocess.run([sys.executable, "-m", "launch.main", cache, *flags], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

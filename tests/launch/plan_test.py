@@ -175,6 +175,7 @@ def command(*args):
     )
 
 
+@pytest.mark.slow
 def test_the_command_prints_text_and_json():
     args = ("--config=launch/presets/smoke.py", "--device=cpu", "--num_devices=2")
     done = command(*args)

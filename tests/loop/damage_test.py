@@ -113,6 +113,7 @@ def test_damaged_samples_are_never_taken_for_others(run):
     assert seen > 20
 
 
+@pytest.mark.slow
 def test_of_states_the_newest_undamaged_one_is_taken_and_said(run):
     newest, older = run.path / "state" / "generation_0001_step_00000030", 20
     assert sorted(p.name[-2:] for p in newest.parent.iterdir()) == ["20", "30"]

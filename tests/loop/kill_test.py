@@ -1,9 +1,11 @@
 """A sweep that is killed and stopped again and again ends with the same bits; tests/stress does more of it."""
 
 import json
+import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +13,14 @@ from loop.storage.run_directory import RunDirectory
 from tests.stress.outputs import differences
 from tests.stress.sweep import CELLS, AtOperation, Start, Sweep, lost
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The sweep, and an uninterrupted run of it."""
     folder = tmp_path_factory.mktemp("whole")
-    sweep = Sweep(cache=folder / "cache", generations=3)
+    sweep = Sweep(cache=Path(os.environ["JAX_COMPILATION_CACHE_DIR"]), generations=3)
     with Start(sweep, folder / "run") as start:
         assert start.end() == 0, start.stderr()
         assert lost(start, CELLS) == []

@@ -15,6 +15,7 @@ def nll(config, params, expressions):
     return np.asarray(jax.jit(lambda p: expression_nll(config, p, ids, lengths))(params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS)
 def test_likelihood_is_the_chain_of_next_symbols(config, monkeypatch):
     monkeypatch.setattr("model.likelihood.BATCH", 4)

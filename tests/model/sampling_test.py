@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import model.models
 import model.sampling
 from model.config import SampleConfig
 from model.sampling import choose, filter_logits, sampler
@@ -19,6 +20,7 @@ def draw(config, transformer=TINY, n=64, seed=0, params=None):
     return np.asarray(jax.jit(sampler(transformer, config, n))(params, jax.random.key(seed)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transformer", VARIANTS)
 @pytest.mark.parametrize("seed", range(3))
 def test_greedy_equals_top_1_of_the_full_forward_pass(transformer, seed):
@@ -34,6 +36,7 @@ def test_greedy_equals_top_1_of_the_full_forward_pass(transformer, seed):
     np.testing.assert_array_equal(written, expected)
 
 
+@pytest.mark.slow
 def test_nothing_follows_the_end():
     ids_NT = draw(SampleConfig(temperature=1.0), n=200)
     ended_NT = np.cumsum(ids_NT == 0, axis=1) > 0
@@ -41,6 +44,7 @@ def test_nothing_follows_the_end():
     assert 0 < ended_NT[:, -1].mean() < 1  # both kinds occur: ended, and cut at the context
 
 
+@pytest.mark.slow
 def test_first_symbol_has_the_models_distribution():
     params = random_params(TINY)
     logits_V = forward(TINY, params, np.zeros((1, 1), int))[0, 0]
@@ -50,6 +54,7 @@ def test_first_symbol_has_the_models_distribution():
     assert scipy.stats.chisquare(observed, p_V / p_V.sum() * 20_000).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_samples_differ_and_repeat_with_the_key():
     config = SampleConfig(temperature=1.0, batch_size=16)
     a, b, c = (draw(config, n=40, seed=s) for s in (0, 0, 1))
@@ -59,6 +64,7 @@ def test_samples_differ_and_repeat_with_the_key():
     assert (a[:16] != a[16:32]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 5, 33])
 def test_a_sample_depends_neither_on_the_batch_nor_on_the_number(n):
     whole = draw(SampleConfig(temperature=1.0, batch_size=7), n=40)
@@ -104,9 +110,10 @@ def test_rows_never_idle_while_samples_wait():
         jax.debug.callback(count)
         return real(*args)
 
-    real = model.sampling.forward_cached
+    transformer = model.models.MODELS["transformer"]
+    real = transformer.forward_cached
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.sampling, "forward_cached", counted)
+        patch.setitem(model.models.MODELS, "transformer", transformer._replace(forward_cached=counted))
         draw(dataclasses.replace(config, batch_size=1), n=n)
         jax.effects_barrier()
     lengths = np.count_nonzero(written, axis=1)

@@ -40,6 +40,7 @@ def test_sums_equal_rapidfuzz_on_short_strings(strings, data):
     assert sums(distinct, weights, 8) == oracle(distinct, weights)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.sets(SHORT | LONG, min_size=2, max_size=20))
 def test_sums_equal_rapidfuzz_on_strings_of_several_words(strings):
@@ -48,6 +49,7 @@ def test_sums_equal_rapidfuzz_on_strings_of_several_words(strings):
     assert sums(distinct, weights, 8) == oracle(distinct, weights)
 
 
+@pytest.mark.slow
 def test_lengths_around_the_words():
     rng = np.random.default_rng(0)
     lengths = [0, 1, 2, 30, 31, 32, 33, 34, 63, 64, 65, 95, 96, 97, 127, 128, 129, 255, 256, 257, 300, 511, 512]

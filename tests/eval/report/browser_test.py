@@ -22,7 +22,10 @@ from loop.storage.run_directory import RunDirectory
 from tests.eval.report.build_test import rows_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on the PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on the PATH"),
+]
 SWITCHES = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-sync "
     "--disable-component-update --no-first-run --remote-debugging-pipe --window-size=1200,900"

@@ -103,6 +103,7 @@ def test_only_the_scripts_of_the_page_may_run(report):
     assert "default-src 'none'" in policy and "unsafe-eval" not in policy
 
 
+@pytest.mark.slow
 def test_page_without_the_chart_library(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     html = build_report([make_run(tmp_path / "run", samples=False)]).read_text(encoding="utf-8")
@@ -123,7 +124,7 @@ def test_everything_is_on_the_page(report):
     run, page, html = report
     words = Page(html).words
     assert page == run.path / "report" / "index.html"
-    assert words.count("✓ shown") == 3
+    assert words.count("✓ shown") == 2  # four generations do not tell whether the fall goes on
     assert "full, fresh 0.5: diversity -" in words and "after 4 generations" in words
     assert "full, φ = 0.5, seed 1" in words
     assert "generation 0" in words and "generation 2" in words and "generation 3" in words
@@ -169,6 +170,7 @@ def test_long_samples_are_cut():
     assert short == Shown("(not False)", "support")
 
 
+@pytest.mark.slow
 def test_a_new_report_replaces_the_old_one(tmp_path):
     run = make_run(tmp_path / "run", samples=False)
     page = build_report([run])
@@ -177,6 +179,7 @@ def test_a_new_report_replaces_the_old_one(tmp_path):
     assert page.exists() and not (page.parent / "stale.png").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run", samples=False)
     page = build_report([run])
@@ -192,6 +195,7 @@ def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
     assert not list(run.path.glob(".report*"))
 
 
+@pytest.mark.slow
 def test_there_is_a_whole_report_at_every_moment(tmp_path, monkeypatch):
     """Before every replacement of a file the old page is there, and the new page comes last."""
     run = make_run(tmp_path / "run", samples=False)
@@ -218,6 +222,7 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path, capsys):
     assert r"\x1b[2J[bold]ended" in out and "\x1b" not in out
 
 
+@pytest.mark.slow
 def test_damaged_samples_are_left_out_and_said(tmp_path, capsys):
     run = make_run(tmp_path / "run")
     build_report([run])
@@ -239,6 +244,7 @@ def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):
     assert "No samples could be read." in words
 
 
+@pytest.mark.slow
 def test_several_runs_are_compared_in_the_first(tmp_path):
     first = make_run(tmp_path / "a" / "run", samples=False)
     second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
@@ -263,6 +269,7 @@ def test_without_rows_there_is_nothing_to_report(tmp_path):
     assert not run.report.exists()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_large_run_is_small(tmp_path):
     run = make_run(tmp_path / "run", ("full", "balanced"), (0.0, 0.25, 0.5), seeds=3, generations=20, samples=False)
     page = build_report([run])
@@ -273,7 +280,7 @@ def test_findings_are_printed(report, capsys):
     run, _, _ = report
     print_findings(run)
     out = capsys.readouterr().out
-    assert out.count("SHOWN") == 3
+    assert out.count("SHOWN") == 2 and out.count("CANNOT BE DECIDED") == 1
     row = next(line for line in out.splitlines() if "full" in line and " 0.5 " in line)
     change = np.exp(-0.15 * 3) - 1
     assert f"\N{MINUS SIGN}{abs(change):.0%}"[:2] in row and "[" in row
@@ -286,6 +293,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_command(report, tmp_path):
     run, page, _ = report
     done = command(f"--workdir={run.path}")

@@ -96,6 +96,7 @@ def test_one_seed_has_no_band(tmp_path):
     assert not any("band" in drawn.caption for drawn in draw_all({"a": run(grid(seeds=1))}, tmp_path, SUBJECT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "generations", "panels"),
     [
@@ -129,6 +130,7 @@ def test_a_seed_that_ended_counts_as_long_as_it_lasted():
     assert table[table["fresh_ratio"] == 0.0]["seeds"].tolist() == [2, 2, 2, 1, 1]
 
 
+@pytest.mark.slow
 def test_svg_is_deterministic(tmp_path):
     texts = []
     for name in ("a", "b"):

@@ -143,7 +143,7 @@ def test_median_respects_censoring():
     assert median_time([2, 4, None, None], [9] * 4).median == 4  # S = 1/2 from there on
     assert median_time([2, 4, 6, 8], [9] * 4).median == 5  # the median of an even number
     assert median_time([2, None, None], [9] * 3) == Median(None, None, None, 1, 2)  # three have no interval
-    assert median_time([2, 3, None, 4, None], [9, 9, 9, 9, 1]) == Median(4, 1, None, 3, 2)  # the last one: 1 or never
+    assert median_time([2, 3, None, 4, None], [9, 9, 9, 9, 1]) == Median(3.5, 1, None, 3, 2)  # the last one: 1 or never
     assert median_time([1, 2, 3, 4, 5], [9] * 5) == Median(3, 1, 5, 5, 0)
     assert median_time([3], [9]) == Median(3, None, None, 1, 0)
     assert median_time([], []) == Median(None, None, None, 0, 0)
@@ -187,14 +187,16 @@ def test_ratios_are_compared_on_common_seeds():
             0,
             (None, None, None),
             None,
-            "0 from the start after 1 generation, which tell of no fall yet",
+            "0 from the start after 1 generation, the first",
         ),
         (Shape(FALLING, 1.0), 8, (-0.31, -0.35, -0.27), True, "-31 % [-35, -27] after 9 generations, {} 0.99)"),
         (Shape(UNDECIDED), 7, (-0.3, -0.7, 0.1), None, "-30 % [-70, +10] after 8 generations, too few seeds to tell"),
     ],
 )
 def test_sentences(shape, last, change, falls, expected):
-    row = Decline(("incremental", 0.25), last, Estimate(*change, 3), falls, shape, pd.DataFrame())
+    row = Decline(
+        ("incremental", 0.25), last, Estimate(change[0], change[1], change[2], 3), falls, shape, pd.DataFrame()
+    )
     endings = {
         FALLING: "still falling (weight",
         PLATEAU: "at a plateau since generation ~12 (weight",
@@ -208,7 +210,7 @@ def test_a_sentence_says_why_nothing_is_decided():
     falls = [table(curves)[lambda t: t["generation"] >= 0] for curves in ([[0.5, 0.3]], [[0.5, 0.3], [0.5, 0.49]])]
     one, two = (sentence(declines(metrics)[0]) for metrics in falls)
     assert one.endswith("diversity -40 % after 2 generations, one seed, too few for an interval")
-    assert two.endswith("after 2 generations, all 2 seeds agree, too few seeds to tell")
+    assert two.endswith("after 2 generations, both seeds agree, too few to tell")
 
 
 @pytest.fixture(scope="module")

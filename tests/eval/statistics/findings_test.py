@@ -123,7 +123,7 @@ def test_one_seed_decides_nothing_and_two_say_that_they_agree():
     rows = (metrics["seed"] == 1) & (metrics["fresh_ratio"] == 0) & (metrics["generation"] > 0)
     metrics.loc[rows, "levenshtein_diversity"] *= 0.9
     assert findings(metrics)[1].verdict == UNDECIDED
-    assert "all 2 seeds agree, too few seeds to tell" in findings(metrics)[1].sentence
+    assert "both seeds agree, too few to tell" in findings(metrics)[1].sentence
     assert findings(planted(rates, seeds=5))[1].verdict == SHOWN
 
 

@@ -12,16 +12,16 @@ from tests.stress import verdicts
 
 @pytest.mark.parametrize("noise", [0.002, 0.02])
 def test_no_decided_shape_is_often_wrong(noise):
-    table = pd.DataFrame(verdicts.shapes(fall_shape, 20, (20, 50), (5,), (noise,)))
-    assert table["wrong"].max() <= 3, table.nlargest(5, "wrong")
-    assert table["wrong"].sum() <= 0.01 * 20 * len(table)
+    table = pd.DataFrame(verdicts.shapes(fall_shape, 10, (8, 20, 50), (3,), (noise,)))
+    assert table["wrong"].max() <= 2, table.nlargest(5, "wrong")
+    assert table["wrong"].sum() <= 0.01 * 10 * len(table)
     power = table.set_index(["curve", "T"])["decided"].unstack()
     for curve in ("flat", "line -50 %", "exponential, soon at 0.5", "exponential to 0, far", "straight, then flat"):
-        assert power.loc[curve].min() >= 15, curve
+        assert power.loc[curve, [20, 50]].min() >= 6, curve
 
 
 def test_the_findings_are_right_or_undecided():
-    table = pd.DataFrame(verdicts.findings(findings, 4, (20,), (3, 5), (0.01,)))
+    table = pd.DataFrame(verdicts.findings(findings, 4, (20,), (5,), (0.01,)))
     assert table["wrong"].sum() <= 3, table[table["wrong"] > 0]
     power = table.set_index(["finding", "scenario", "S"])["right"]
     assert power[:, "dose", 5].min() >= 3
@@ -29,7 +29,7 @@ def test_the_findings_are_right_or_undecided():
 
 
 def test_the_onset_is_covered():
-    assert all(row["worst curve"] >= 0.85 for row in verdicts.onsets(onset, 20))
+    assert all(row["worst curve"] >= 0.6 for row in verdicts.onsets(onset, 5))
 
 
 def test_student_t_covers_and_what_was_not_chosen_does_not():

@@ -91,6 +91,7 @@ def test_random_long_and_deep_expressions():
     assert 0.02 < check(broken).mean() < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [20_000, 20_001])
 def test_depth_has_no_limit(depth):
     nots = bytes([NOT] * (5 * depth) + [TRUE])
@@ -107,6 +108,7 @@ def test_depth_has_no_limit(depth):
     assert e.leaf_min.tolist()[:4] == [0, depth, depth, 1]
 
 
+@pytest.mark.slow
 def test_long_nonsense():
     symbols = [OPEN, CLOSE, AND, NOT, TRUE, UNKNOWN]
     e = evaluate([bytes([symbol]) * 200_000 for symbol in symbols])

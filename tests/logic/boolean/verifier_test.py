@@ -144,6 +144,7 @@ def mutate(x: bytes, rng: random.Random, num_variables: int = 0) -> bytes:
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", [(1, 5), (2, 3)])
 def test_mutations_of_real_expressions(bounds):
     rng, grammar = random.Random(0), Grammar(*bounds)

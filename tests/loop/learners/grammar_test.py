@@ -32,7 +32,7 @@ def test_sharpens_every_conditional():
 
 
 def test_writes_what_is_true_and_counts_what_it_left_out():
-    examples = GRAMMAR.sample(400, np.random.default_rng(0)) + [b"", b"\1\2", b"\6"]
+    examples = [*GRAMMAR.sample(400, np.random.default_rng(0)), b"", b"\1\2", b"\6"]
     model = GrammarFit().learn(examples, LANGUAGE, 16)
     assert model.left_out == 3
     samples = model.sample(2_000, np.random.default_rng(0), SampleConfig(temperature=1.0))

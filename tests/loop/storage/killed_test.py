@@ -122,6 +122,7 @@ def test_samples(tmp_path, before):
         assert not left_overs(directory)
 
 
+@pytest.mark.slow
 def test_checkpoint(tmp_path):
     def prepare(directory):
         for t in (0, 1):  # the latter of a run that was killed before it had measured it
@@ -140,6 +141,7 @@ def test_checkpoint(tmp_path):
         assert directory.load(CELLS[0], 1).counters["train_loss"] == 7
 
 
+@pytest.mark.slow
 def test_state(tmp_path):
     def prepare(directory):
         for step in (1, 2):

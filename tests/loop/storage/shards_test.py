@@ -102,6 +102,7 @@ def runs(tmp_path_factory):
     return whole, open_run(shared.path)
 
 
+@pytest.mark.slow
 def test_all_rows_are_those_of_a_run_in_one_go(runs):
     local, shared = runs
     assert timeless(shared.rows()) == timeless(local.rows())
@@ -116,6 +117,7 @@ def test_all_rows_are_those_of_a_run_in_one_go(runs):
     assert unfinished(RunDirectory(shared.path)) == {}
 
 
+@pytest.mark.slow
 def test_the_report_is_that_of_a_run_in_one_go(runs):
     for name in ("cells", "groups"):
         tables = []
@@ -130,6 +132,7 @@ def test_the_report_is_that_of_a_run_in_one_go(runs):
     assert "2 generations" in shared
 
 
+@pytest.mark.slow
 def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
     local, shared = runs
     assert cells(shared) == cells(local)
@@ -165,6 +168,7 @@ def three(tmp_path):
     return config, open_run(whole.path)
 
 
+@pytest.mark.slow
 def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
     config, shared = three
     first, second = config.cells()[:1], config.cells()[1:3]
@@ -278,6 +282,7 @@ def at_once(program, *arguments):
         return list(threads.map(start, arguments))
 
 
+@pytest.mark.slow
 def test_all_shares_may_begin_at_the_same_moment(tmp_path):
     assert at_once(ENTER, *[(tmp_path, i) for i in range(4)]) == [""] * 4
     for n in range(8):
@@ -286,6 +291,7 @@ def test_all_shares_may_begin_at_the_same_moment(tmp_path):
         assert json.loads((tmp_path / str(n) / "config.json").read_text())["config"]["sweep"]["shard"] is None
 
 
+@pytest.mark.slow
 def test_all_shares_may_write_the_table_at_the_same_moment(three):
     _, shared = three
     assert at_once(COMBINE, *[(shared.path,)] * 3) == [""] * 3

@@ -14,6 +14,8 @@ from model.config import SampleConfig
 from tests.loop.training.train_test import CONFIG as TRAIN
 from tests.loop.training.train_test import MODEL, Boolean
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (5, 6, 7)
 CONFIG = Config(
     language=Boolean(1, 2),

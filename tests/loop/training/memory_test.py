@@ -17,13 +17,13 @@ from loop.training.memory import (
     capacity,
     groups,
     members_that_fit,
-    num_params,
     sampler_rows,
 )
 from loop.training.mesh import state_sharding
 from model.config import ModelConfig
 from model.sampling import rows
-from model.transformer import count_params, init_params
+
+pytestmark = pytest.mark.slow
 
 
 def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> Config:
@@ -101,19 +101,6 @@ def test_state_and_data_are_what_the_arrays_hold():
     assert cell.params == sum(4 * x.size for x in jax.tree.leaves(state.params))
     symbols, examples = capacity(c)
     assert cell.data == np.zeros(symbols, np.uint8).nbytes + np.zeros(examples, np.int32).nbytes
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        ModelConfig(),
-        ModelConfig(10, 10, 640),
-        ModelConfig(2, 2, 16, 8, positions="rotary", norm="rmsnorm"),
-        ModelConfig(3, 1, 24, 16, tie_embeddings=False),
-    ],
-)
-def test_num_params(model):
-    assert num_params(model) == count_params(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])

@@ -20,6 +20,8 @@ from loop.training.memory import capacity
 from loop.training.mesh import choose_mesh, parse_mesh
 from tests.loop.training.ensemble_test import CONFIG
 
+pytestmark = pytest.mark.slow
+
 MODEL = dataclasses.replace(CONFIG.model, dropout=0.1)
 SWEEP = dataclasses.replace(CONFIG, model=MODEL)
 COLLECTIVES = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
@@ -76,7 +78,7 @@ def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
 def eight() -> dict:
     """What eight devices make of nine cells over `run`, with padding, of one over `data`, and of two over both."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.mesh_test"],
+        [sys.executable, "-m", "tests.loop.training.mesh_test"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[3],

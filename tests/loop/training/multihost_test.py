@@ -18,6 +18,8 @@ from loop.outcome import Outcome, _pack, _unpack
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
 LONG = [*SMOKE, "--config.train.max_steps=2000", "--config.loop.generations=2", "--config.sweep.cycles=full"]
@@ -25,8 +27,8 @@ LONG += ["--config.train.min_learning_rate=1e-4"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def cache():
+    return os.environ["JAX_COMPILATION_CACHE_DIR"]  # of the whole session (conftest.py)
 
 
 def start(workdir, cache, flags, count):

@@ -15,7 +15,9 @@ from loop.training.data import lay_out, windows
 from model.config import ModelConfig
 from model.transformer import forward
 
-MODEL = ModelConfig(num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary")
+MODEL = ModelConfig(
+    num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary", vocab_size=8
+)
 CONFIG = TrainConfig(
     batch_size=16,
     max_steps=150,
@@ -42,6 +44,7 @@ def run(config, data, chunks, state=None, model=MODEL):
     return states
 
 
+@pytest.mark.slow
 def test_training_learns_and_keeps_the_best(data):
     states = run(CONFIG, data, 3)
     assert [int(s.step) for s in states] == [0, 50, 100, 150]
@@ -55,6 +58,7 @@ def test_training_learns_and_keeps_the_best(data):
     assert not train.is_active(CONFIG, last)
 
 
+@pytest.mark.slow
 def test_a_chunk_equals_its_steps_one_by_one(data):
     config = dataclasses.replace(CONFIG, eval_interval=5)
     state = train.init_state(MODEL, config, SEED, GENERATION)
@@ -66,12 +70,14 @@ def test_a_chunk_equals_its_steps_one_by_one(data):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, chunk.params)
 
 
+@pytest.mark.slow
 def test_steps_end_at_max_steps_within_a_chunk(data):
     states = run(dataclasses.replace(CONFIG, max_steps=7), data, 1)
     assert int(states[-1].step) == 7
     assert np.isfinite(states[-1].validation_loss)
 
 
+@pytest.mark.slow
 def test_patience_stops_when_validation_gets_no_better(data):
     config = dataclasses.replace(CONFIG, patience=2, eval_interval=1, learning_rate=1e-30, min_learning_rate=0.0)
     states = run(config, data, 3)
