@@ -127,7 +127,7 @@ def _convert(kind: Any, value: Any, field: str) -> Any:
         element = typing.get_args(kind)[0]
         if element is str and isinstance(value, str | tuple | list):  # a,b as well as ('a','b')
             parts = (value,) if isinstance(value, str) else value
-            value = tuple(p for part in parts for p in split(str(part), ","))
+            value = tuple(p for part in parts for p in split(str(part), ","))  # brackets hold commas of their own
         if not isinstance(value, tuple | list):
             value = (value,)
         return tuple(_convert(element, v, field) for v in value)

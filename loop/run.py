@@ -15,7 +15,7 @@ from loop.config import Config
 from loop.generation import run_generation
 from loop.outcome import Outcome
 from loop.record import Measure, Measured, Recorder
-from loop.resume import Loop, complete_rows, rebuild, reload
+from loop.resume import Loop, complete_rows, endings, rebuild, reload
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
 from loop.training.ensemble import Ensemble
@@ -76,7 +76,8 @@ def _place(config: Config, control: Control) -> tuple[Ensemble | None, dict[Cell
     if not networks:
         return None, owner, held
     mesh = parse_mesh(control.mesh, len(networks), len(jax.devices()), config.train.batch_size)
-    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh)
+    remedies = [cell.remedy for cell in networks]
+    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh, remedies)
     owner |= dict(zip(networks, ensemble.owner, strict=True))
     return ensemble, owner, held | {cell for cell, here in zip(networks, ensemble.held, strict=True) if here}
 
@@ -98,8 +99,12 @@ def _run_generations(
         for t in range(start, config.loop.generations):
             watch.begin()
             watch.commit = commit
-            training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
-            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved)
+            ended = endings(loops)
+            going = {cell: loop for cell, loop in loops.items() if cell not in ended}
+            training_sets = {cell: loop.training_set if loop else None for cell, loop in going.items()}
+            past = {cell: [p.samples.expressions for p in loop.past] for cell, loop in going.items() if loop}
+            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved, past)
+            outcomes = {cell: ended.get(cell) or outcomes[cell] for cell in loops}
             saved = None
             if commit is not None:
                 recorder.settle(t - 1, commit.result())
@@ -149,5 +154,5 @@ def _advance(
     alive = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
     for cell, loop in alive.items():
         if loop is not None:
-            loop.advance(config, cell, generation, outcomes[cell].samples)
+            loop.advance(config, cell, generation, outcomes[cell].written)
     return alive

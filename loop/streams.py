@@ -23,6 +23,9 @@ class Purpose(enum.IntEnum):
     MEASURE = 9  # subsets that measures are taken on
     HELD_OUT = 10  # real expressions that models are compared with the truth on
     VALIDATION = 11  # real expressions that training is validated on
+    SELECT = 12  # which samples a remedy chooses
+    COPY = 13  # training windows of a copy that learns from its own samples
+    OWN = 14  # the samples that it learns from
 
 
 def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:
@@ -30,6 +33,6 @@ def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generat
     return np.random.default_rng([seed, generation, purpose])
 
 
-def key(seed: jax.Array, generation: jax.Array, purpose: Purpose) -> jax.Array:
-    """The stream as a JAX key, for work on the device; seed and generation may be traced."""
+def key(seed: jax.Array, generation: jax.Array, purpose: Purpose | jax.Array) -> jax.Array:
+    """The stream as a JAX key, for work on the device; all of these may be traced."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=KEYS), generation), purpose)

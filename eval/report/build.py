@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from eval.statistics.findings import Finding
+    from eval.statistics.leaderboard import Entry
     from eval.statistics.summary import Summary
 
 QUESTION = (
@@ -47,6 +48,7 @@ class Run:
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
+    leaderboard: "list[Entry]"  # remedies against none
 
     @functools.cached_property
     def cells(self) -> "dict[Cell, pd.DataFrame]":
@@ -78,7 +80,7 @@ class Run:
 
 def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval.statistics import fall, findings, summary
+    from eval.statistics import fall, findings, leaderboard, summary
 
     record = directory.config()
     with usage_errors():
@@ -103,6 +105,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         sentences,
         language,
         controls,
+        leaderboard.leaderboard(metrics),
     )
 
 
@@ -129,7 +132,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import pandas as pd
 
     from eval.report import charts, depths, figures, functions, page, samples, text
-    from eval.statistics import curves, findings, summary
+    from eval.statistics import curves, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
@@ -140,6 +143,9 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
+    ranks = [{"run": run.label, **row} for run in runs for row in leaderboard.records(run.leaderboard)]
+    if ranks:
+        pd.DataFrame(ranks).to_csv(folder / "leaderboard.csv", index=False)
     depth_tables = {run.label: depths.depth_tables(run) for run in runs}
     function_tables = {run.label: functions.function_tables(run) for run in runs}
     for name, found in (("correctness_by_depth", depth_tables), ("functions", function_tables)):
@@ -176,12 +182,14 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
+        effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         number=text.number,
         interval=text.interval,
         span=text.span,
         event=text.event,
         missing=text.missing,
+        ranks={run.label: leaderboard.records(run.leaderboard) for run in runs},
         family=lambda row: curves.family_name(tuple(row[name] for name in curves.GROUP)),
         pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from logic.errors import UsageError
 from logic.language import Verdicts
+from loop.blocks import Scores
 from loop.cell import Cell
 from loop.storage.atomic_files import is_local, made_locally, sweep, write_atomically
 from loop.storage.checkpoints import Checkpoint
@@ -133,14 +134,20 @@ class RunDirectory(RunReader):
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
         write_rows(self.path, rows, self.columns())
 
-    def write_samples(self, generation: int, samples: Mapping[Cell, tuple[list[bytes], Verdicts]]) -> None:
-        """Writes a generation's samples with their verdicts at once, in place of any that are there."""
+    def write_samples(
+        self,
+        generation: int,
+        samples: Mapping[Cell, tuple[list[bytes], Verdicts] | tuple[list[bytes], Verdicts, Scores]],
+    ) -> None:
+        """Writes a generation's samples with their verdicts and scores at once, in place of any that are there."""
         from loop.storage.samples import Samples, write_samples
 
         sealed = self._samples(generation)
         sealed.remove()
         with made_locally(sealed.path) as path:
-            write_samples(path, {cell.name: Samples(*s, cell, generation) for cell, s in samples.items()})
+            write_samples(
+                path, {cell.name: Samples(s[0], s[1], cell, generation, *s[2:]) for cell, s in samples.items()}
+            )
         sealed.seal()
 
     def write_anatomy(self, generation: int, cells: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from launch.configuration import defaults, resolve, settings
 from launch.presets import demo, paper, smoke, tautologies
 from logic.boolean.language import Boolean
 from loop.config import Config
-from loop.cycles import CYCLES
+from loop.cycles import USUAL
 
 
 @pytest.mark.parametrize("preset", [smoke, demo, paper, tautologies])
@@ -29,7 +29,7 @@ def test_defaults_are_the_papers_and_survive_the_round_trip():
 def test_the_papers_grid():
     cells = resolve(paper.get_config()).cells()
     assert len(cells) == len(set(cells)) == 5 * 4 * 5 + 5
-    assert {c.cycle for c in cells} == set(CYCLES)
+    assert {c.cycle for c in cells} == set(USUAL)
 
 
 def test_the_control_needs_no_ratio_and_a_cell_listed_twice_runs_once():
@@ -44,7 +44,7 @@ def test_renewal_share_is_of_growing_and_incremental_cycles_only():
     assert resolve(c).block_size("incremental") == 5_000
     assert resolve(c).block_size("expanding") == 10_000
     c.loop.renewal_share = 0.3
-    assert [resolve(c).block_size(cycle) for cycle in CYCLES] == [10_000, 3_000, 10_000, 3_000, 10_000, 10_000]
+    assert [resolve(c).block_size(cycle) for cycle in USUAL] == [10_000, 3_000, 10_000, 3_000, 10_000, 10_000]
 
 
 WRONG = [

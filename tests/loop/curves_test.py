@@ -25,6 +25,11 @@ def start(path, config: Config) -> RunDirectory:
     return directory
 
 
+def stop_after_a_chunk() -> Control:
+    chunks: list[int] = []
+    return Control(tell=lambda p: chunks.append(p.step), stop=lambda: bool(chunks))
+
+
 def test_every_evaluation_of_every_cell_is_kept(finished_sweep):
     config, directory, _ = finished_sweep
     for t in range(3):
@@ -62,14 +67,8 @@ def test_stopped_after_every_chunk_they_are_the_same(tmp_path):
     while True:
         starts += 1
         assert starts < 20
-        chunks: list[int] = []
         try:
-            run(
-                config,
-                stopped,
-                measure_generation,
-                Control(tell=lambda p, c=chunks: c.append(p.step), stop=lambda c=chunks: bool(c)),
-            )
+            run(config, stopped, measure_generation, stop_after_a_chunk())
             break
         except Stopped:
             pass
