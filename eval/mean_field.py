@@ -147,9 +147,14 @@ def first_data(config: Config, real: Real) -> dict[int, np.ndarray]:
     return found
 
 
-def mean_fields(config: Config, progress: Callable[[float], None] | None = None) -> dict[Setting, dict[str, Any]]:
-    """Everything of one configuration, as `measure` gives it. Raises UsageError where the support is too long."""
-    real, generations = Real.of(config), config.loop.generations
+def mean_fields(
+    config: Config, progress: Callable[[float], None] | None = None, most: int | None = None
+) -> dict[Setting, dict[str, Any]]:
+    """Everything of one configuration, as `measure` gives it.
+
+    Raises UsageError where the support is too long: of more than `most` expressions, or than can be listed.
+    """
+    real, generations = Real.of(config, most), config.loop.generations
     starts = first_data(config, real)
     fields = {setting: solve(real, setting, generations, starts) for setting in settings_of(config)}
     return measure(real, fields, generations, config.loop.num_samples, progress)
