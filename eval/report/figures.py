@@ -176,7 +176,7 @@ def _draw_panel(
 def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
     """One legend for all panels, above them, where no data is."""
     entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(entries, key=lambda label: (label.startswith("control"), label))
+    order = sorted(entries, key=lambda label: (label in _THIN, label.startswith("control"), label))
     rows = math.ceil(len(order) / max(2, int(fig.get_figwidth() / 1.3)))
     columns = math.ceil(len(order) / rows)
     fig.legend(

@@ -27,10 +27,10 @@ import pandas as pd
 from eval.statistics.curves import GROUP, Key, controls, curves, fresh_ratio, group_name, groups
 from eval.statistics.fall import Decline, signed
 from eval.statistics.intervals import CHANGE, FRACTION, Estimate, mean_interval
+from eval.statistics.trend import SMALL
 from loop.cell import TRANSFORMER, Cell
 
 TEMPERATURE, FINITE, NETWORK, LEARNER = "temperature", "finite samples", "network", "learner"
-PARTS = (TEMPERATURE, FINITE, LEARNER)  # in tables a network is a learner as well
 MEMORISER = "memoriser"
 JOIN = " and "  # between the names of parts that are told as one
 _PLACE = {name: place for place, name in enumerate(GROUP)}
@@ -144,37 +144,36 @@ def decompose(metrics: pd.DataFrame, fields: Fields) -> list[Decomposition]:
     return [decomposition for decomposition in found if decomposition is not None]
 
 
+def _column(name: str) -> str:
+    return f"{name.replace(NETWORK, LEARNER).replace(' ', '_')}_part"
+
+
 def table(decompositions: Sequence[Decomposition]) -> pd.DataFrame:
     """One row per group and generation: `observed` and every part, each with `_low` and `_high`, and the fixed points.
 
-    Columns of parts are `temperature`, `finite_samples`, `learner`, and `A_and_B` where two are told as one. The
-    interval of `temperature` is empty: it is exact.
+    Columns of parts are `temperature_part`, `finite_samples_part`, `learner_part`, and `A_and_B_part` where two are
+    told as one. The interval of temperature is empty: its part is exact.
     """
     rows = []
     for d in decompositions:
         for i, generation in enumerate(d.generations):
             row = dict(zip(GROUP, d.key, strict=True)) | {"generation": generation, "seeds": len(d.seeds)}
-            estimates = {"observed": d.observed[i]} | {name: parts[i] for name, parts in d.parts.items()}
-            estimates |= {"from first data": d.from_first_data}
+            estimates = {"observed": d.observed[i]} | {_column(name): parts[i] for name, parts in d.parts.items()}
+            estimates |= {"from_first_data": d.from_first_data}
             row["fixed_point"] = d.fixed_point
-            for name, estimate in estimates.items():
-                column = _column(name)
+            for column, estimate in estimates.items():
                 row |= {column: estimate.mean, f"{column}_low": estimate.low, f"{column}_high": estimate.high}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def last_rows(decompositions: Sequence[Decomposition]) -> list[dict[str, Any]]:
-    """The rows of the table at every group's last generation, and `parts`, the columns of what could be told."""
+    """The rows of the table at every group's last generation, and `parts`: (column, how many it tells as one)."""
     found = []
     for d in decompositions:
         row = table([d]).iloc[-1].to_dict()
-        found.append(row | {"parts": [(name, _column(name)) for name in d.parts]})
+        found.append(row | {"parts": [(_column(name), name.count(JOIN) + 1) for name in d.parts]})
     return found
-
-
-def _column(name: str) -> str:
-    return name.replace(NETWORK, LEARNER).replace(" ", "_")
 
 
 def _percent(estimate: Estimate, unit: str = "") -> str:
@@ -194,21 +193,18 @@ def sentence(d: Decomposition) -> str:
 
 def prediction(falls: Sequence[Decline], fields: Fields) -> str:
     """What the fixed points say of the fall at every fresh ratio above 0, beside what was seen; empty without any."""
-    said = []
+    said, falling = [], False
     for decline in falls:
         field, ratio = field_of(decline.key, fields), fresh_ratio(decline.key)
         if field is None or not 0 < ratio < 1 or decline.key[_PLACE["learner"]] != TRANSFORMER or not decline.last:
             continue
+        start, end = diversity(field)[0], field["fixed_point"]["levenshtein_diversity"]
         first = mean_interval(field["from_first_data"].values(), FRACTION).mean
-        own = "" if first is None else f", from the seeds' own first data {first:.3f}"
-        said.append(
-            f"{group_name(decline.key)}: {diversity(field)[0]:.3f} at generation 0, "
-            f"{field['fixed_point']['levenshtein_diversity']:.3f} at the fixed point{own}; seen at generation "
-            f"{decline.last}: {decline.curves.iloc[:, -1].mean():.3f}"
-        )
+        falling |= min(end, end if first is None else first) < (1 - SMALL) * start
+        own = "" if first is None else f", from the seeds' own first data to {first:.3f}"
+        seen = f"seen: {decline.curves.iloc[:, -1].mean():.3f} at generation {decline.last}"
+        said.append(f"{group_name(decline.key)}: from {start:.3f} to {end:.3f}{own} ({seen})")
     if not said:
         return ""
-    return (
-        "In theory fresh data stops the fall: the mean field, a memoriser with infinitely many samples, comes to rest "
-        f"({'. '.join(said)})"
-    )
+    what = "fresh data stops its fall at a fixed point" if falling else "with fresh data it does not fall"
+    return f"In theory, of a memoriser with infinitely many samples, {what}: {'; '.join(said)}"
