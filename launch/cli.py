@@ -8,6 +8,7 @@ Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its trace
 """
 
 import contextlib
+import dataclasses
 import os
 import re
 import sys
@@ -15,11 +16,15 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 from absl import app, flags, logging
 
-from logic.errors import UsageError, printable
+from logic.errors import UsageError, printable, usage_errors
+from logic.language import Language
+from logic.languages import LANGUAGES, language_of
+
+flags.disclaim_key_flags()  # what is defined here belongs to the command, and its help
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
 
@@ -29,6 +34,50 @@ _EXPECTED = {
     r"could not convert string to float.*": "allowed is a number",
     r"\('Non-boolean argument to boolean flag.*": "allowed are true and false",
 }
+
+
+def define_language() -> None:
+    """Defines --language, and a flag for each field of the registered languages: see `language`."""
+    flags.DEFINE_enum("language", "boolean", list(LANGUAGES), "The language of the samples.")
+    for name, of in _language_fields().items():
+        defaults = {field.default for field in of.values()}
+        default = defaults.pop() if len(defaults) == 1 else None  # of several, the language's own
+        define = flags.DEFINE_bool if {field.type for field in of.values()} == {bool} else flags.DEFINE_integer
+        meanings: dict[str, list[str]] = {}
+        for language, field in of.items():
+            meanings.setdefault(field.meaning, []).append(language)
+        told = [f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items()]
+        define(name, default, "; ".join(told) + ".")
+
+
+def language() -> Language:
+    """The language that the flags describe. Raises UsageError for values or fields that it does not have."""
+    name, values = flags.FLAGS.language, {}
+    for field, of in _language_fields().items():
+        if flags.FLAGS[field].present:
+            if name not in of:
+                raise UsageError(f"--{field}: the language {name} has no such field, {' and '.join(of)} has")
+            values[field] = flags.FLAGS[field].value
+    with usage_errors():
+        return language_of({"name": name, **values})
+
+
+class _Field(NamedTuple):
+    type: type
+    default: Any
+    meaning: str
+
+
+def _language_fields() -> dict[str, dict[str, _Field]]:
+    """Every field of a language, by its name and then by the language."""
+    found: dict[str, dict[str, _Field]] = {}
+    for language, cls in LANGUAGES.items():
+        hints = get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            if "meaning" in field.metadata:
+                one = _Field(hints[field.name], field.default, field.metadata["meaning"])
+                found.setdefault(field.name, {})[language] = one
+    return found
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:

@@ -46,8 +46,8 @@ KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of
 
 
 def split(cells: Sequence[Cell], count: int) -> list[list[Cell]]:
-    """The cells in `count` shards, one for each of several processes that know nothing of each other; their sizes
-    differ by one at most, each in the order of `cells`.
+    """The cells in `count` shards, one for each of several processes without any connection; their sizes differ
+    by one at most, each in the order of `cells`.
 
     Cells of equal seed compute generation 0 once if they share a process: sorted by seed and cut into runs, they lie
     in as few shards as equal sizes allow. The result depends on nothing but the arguments.

@@ -55,7 +55,7 @@ class Watch:
         self.commit: Future | None = None  # of the generation before
 
     def begin(self) -> None:
-        """Before a generation begins: there is nothing to save."""
+        """Asked before a generation begins, when there is no training state that could be saved."""
         stop, _ = self.due(False)
         if stop:
             self.stopping.set()

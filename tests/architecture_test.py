@@ -183,7 +183,6 @@ def map_of_the_readme() -> dict[str, str]:
     return sections
 
 
-@pytest.mark.xfail(strict=True, reason="the README's tree is older than the folders of today")
 def test_the_readmes_tree_names_every_module():
     sections = map_of_the_readme()
     absent = []

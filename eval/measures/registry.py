@@ -5,7 +5,18 @@ A new measure is a `Measure` in a file of its own and a line here.
 
 from collections.abc import Iterable
 
-from eval.measures import change, correctness, distribution, diversity, likelihood, size, training, training_set
+from eval.measures import (
+    change,
+    correctness,
+    distribution,
+    diversity,
+    functions,
+    likelihood,
+    rows_true,
+    size,
+    training,
+    training_set,
+)
 from eval.measures.measure import GROUPS, OF_RUN, Family, Measure
 from eval.measures.observation import Observation, parts
 from logic.language import Language
@@ -14,6 +25,7 @@ from loop.cell import KEYS
 MEASURES: tuple[Measure | Family, ...] = (  # in the order of the columns
     correctness.correctness,
     correctness.outside,
+    rows_true.ROWS_TRUE,
     diversity.LEVENSHTEIN,
     diversity.UNIQUE,
     diversity.UNIQUE_TREES,
@@ -24,6 +36,7 @@ MEASURES: tuple[Measure | Family, ...] = (  # in the order of the columns
     size.DEPTH,
     diversity.TOP1,
     distribution.marginals,
+    functions.functions,
     change.NOVELTY,
     change.REAL_ROOT,
     change.JS_TRAINING,

@@ -59,6 +59,11 @@ class Run:
         order = self.metrics[keys].drop_duplicates().itertuples(index=False, name=None)
         return {Cell.of(dict(zip(keys, key, strict=True))): tables[key] for key in order}
 
+    @functools.cached_property
+    def dissected(self) -> dict[int, list[dict[str, Any]]]:
+        """Anatomies by generation, as far as they have been read: see eval/report/anatomies.py."""
+        return {}
+
     @property
     def shares(self) -> list[str]:
         """One sentence per (cycle, fresh ratio) of which it can be told: what part of the fall is whose."""
@@ -139,7 +144,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, decomposition_figure, figures, page, samples, text
+    from eval.report import charts, decomposition_figure, depths, figures, functions, page, samples, text
     from eval.statistics import curves, decomposition, findings, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
@@ -152,6 +157,17 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
+    depth_tables = {run.label: depths.depth_tables(run) for run in runs}
+    function_tables = {run.label: functions.function_tables(run) for run in runs}
+    for name, found in (("correctness_by_depth", depth_tables), ("functions", function_tables)):
+        rows = [
+            {"run": label, **table.keys, "generations": "{} and {}".format(*table.generations), **row}
+            for label, tables_of_run in found.items()
+            for table in tables_of_run
+            for row in table.rows
+        ]
+        if rows:
+            pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
     metrics = metrics.drop(columns=curves.CONTROL)
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
@@ -172,6 +188,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         figures=drawn,
         images=images,
         kinds={name: kind for run in runs for name, kind in samples.kinds(run.language).items()},
+        depth_tables=depth_tables,
+        function_tables=function_tables,
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,

