@@ -24,6 +24,8 @@ from loop.storage.shards import ShardedRun
 if TYPE_CHECKING:
     import pandas as pd
 
+    from eval.references import References
+    from eval.statistics.decomposition import Decomposition
     from eval.statistics.findings import Finding
     from eval.statistics.leaderboard import Entry
     from eval.statistics.summary import Summary
@@ -46,6 +48,8 @@ class Run:
     findings: "list[Finding]"
     comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
+    references: "References"  # mean fields
+    decompositions: "list[Decomposition]"  # whose fall it is, per (cycle, fresh ratio)
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
     leaderboard: "list[Entry]"  # remedies against none
@@ -65,6 +69,22 @@ class Run:
         return {}
 
     @property
+    def shares(self) -> list[str]:
+        """One sentence per (cycle, fresh ratio) of which it can be told: what part of the fall is whose."""
+        from eval.statistics import decomposition
+
+        return [decomposition.sentence(d) for d in self.decompositions]
+
+    @property
+    def untold(self) -> list[str]:
+        """Why parts of the falls cannot be told apart; empty where they can."""
+        from eval.statistics.decomposition import MEMORISER
+
+        none = "no memoriser: --config.sweep.learners=transformer,memoriser runs it beside the networks"
+        reasons = [self.references.missing, "" if MEMORISER in set(self.metrics["learner"]) else none]
+        return [reason for reason in reasons if reason]
+
+    @property
     def state(self) -> str:
         """How far the run is."""
         last = int(self.metrics["generation"].max())
@@ -80,7 +100,8 @@ class Run:
 
 def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval.statistics import fall, findings, leaderboard, summary
+    from eval.references import references
+    from eval.statistics import decomposition, fall, findings, leaderboard, summary
 
     record = directory.config()
     with usage_errors():
@@ -91,7 +112,9 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summarised = summary.summary(metrics, statuses)
     falls = fall.declines(metrics)  # once: findings, list and table say the same
-    found, sentences = findings.findings(metrics, falls), [fall.sentence(decline) for decline in falls]
+    fields = references(record)
+    found = findings.findings(metrics, falls, decomposition.prediction(falls, fields.fields))
+    sentences = [fall.sentence(decline) for decline in falls]
     comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(
         label,
@@ -103,6 +126,8 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         found,
         comparisons,
         sentences,
+        fields,
+        decomposition.decompose(metrics, fields.fields),
         language,
         controls,
         leaderboard.leaderboard(metrics),
@@ -131,12 +156,13 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, depths, figures, functions, page, samples, text
-    from eval.statistics import curves, findings, leaderboard, summary
+    from eval.report import charts, decomposition_figure, depths, figures, functions, page, samples, text
+    from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
-    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject)
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
+    drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
@@ -184,6 +210,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         events=summary.EVENTS,
         effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
+        last_shares={run.label: decomposition.last_rows(run.decompositions) for run in runs},
         number=text.number,
         interval=text.interval,
         span=text.span,
