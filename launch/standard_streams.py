@@ -29,6 +29,7 @@ class StandardOutput(io.FileIO):
         super().__init__(descriptor, "wb", closefd=False)
 
     def write(self, data: Any, /) -> int:
+        """Writes, or raises what ends the command."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -44,6 +45,7 @@ class StandardError(io.FileIO):
         super().__init__(descriptor, "wb", closefd=False)
 
     def write(self, data: Any, /) -> int:
+        """Writes if that is possible; nobody is told if it is not."""
         try:
             return super().write(data) or len(data)  # None: it would block
         except OSError:

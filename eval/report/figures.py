@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eval.measures import registry
+from eval.report.style import CONTROL, LINES, MARKERS, STYLE, THIN
 from eval.statistics.curves import networks
 from eval.statistics.decomposition import MEMORISER, Fields
 from logic.language import Language
@@ -46,32 +47,6 @@ THEORY = {
     "mean field": "the mean field, a memoriser with infinitely many samples (sparsely dotted)",
 }
 _RANGE = ("mean", "min", "max")
-
-_CONTROL = {"color": "0.4", "linestyle": (0, (4, 2)), "marker": ""}
-_LINES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-_MARKERS = "osD^vP*X"
-_THIN: dict[str, dict[str, Any]] = {  # curves of theory, in the colour of their φ
-    "mean field": {"linestyle": (0, (1, 4)), "linewidth": 1.1, "marker": ""},
-    MEMORISER: {"linestyle": (0, (1, 1.3)), "linewidth": 1.1, "marker": ""},
-}
-STYLE: dict[Any, Any] = {
-    **mpl.rcParamsDefault,  # whatever the user's matplotlibrc says
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.3",
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.9,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "svg.hashsalt": "self-consuming-loop",  # ids are random without it
-    "savefig.facecolor": "white",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,8 +110,8 @@ def _ratio_styles(table: pd.DataFrame, subject: Subject) -> dict[float, dict[str
     return {
         ratio: {
             "color": shade(0.74 * i / max(len(ratios) - 1, 1)),
-            "linestyle": _LINES[i % len(_LINES)],
-            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": LINES[i % len(LINES)],
+            "marker": MARKERS[i % len(MARKERS)],
         }
         for i, ratio in enumerate(ratios)
     }
@@ -165,7 +140,7 @@ def _draw_panel(
 ) -> None:
     """One cycle of one run."""
     for name, control in table[table["cycle"].isin(subject.controls)].groupby("cycle"):
-        _draw_line(ax, control, measure, _CONTROL, f"control ({name})", zorder=3)
+        _draw_line(ax, control, measure, CONTROL, f"control ({name})", zorder=3)
     for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in subject.controls else ():
         # The smallest ratio lies on top: it is the one that the eye should find.
         _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)
@@ -177,7 +152,7 @@ def _draw_panel(
 def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
     """One legend for all panels, above them, where no data is."""
     entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(entries, key=lambda label: (label in _THIN, label.startswith("control"), label))
+    order = sorted(entries, key=lambda label: (label in THIN, label.startswith("control"), label))
     rows = math.ceil(len(order) / max(2, int(fig.get_figwidth() / 1.3)))
     columns = math.ceil(len(order) / rows)
     fig.legend(
@@ -255,7 +230,7 @@ def _theory(run: pd.DataFrame, fields: Fields, cycle: str) -> pd.DataFrame:
 
 
 def _draw_theory(ax: Axes, table: pd.DataFrame, styles: Mapping[float, dict[str, Any]]) -> None:
-    for learner, thin in _THIN.items():
+    for learner, thin in THIN.items():
         mine = table[table["learner"] == learner]
         for ratio, line in mine[mine["fresh_ratio"].isin(list(styles))].groupby("fresh_ratio"):
             line = line.sort_values("generation")
@@ -320,7 +295,7 @@ def draw_all(runs: Runs, folder: Path, subject: Subject, fields: Fields = Mappin
     fig, table, cycle = draw_headline(first, subject, fields)
     save(fig, table, folder, "headline")
     of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
-    there = [name for name in _THIN if name in set(table.get("learner", ()))]
+    there = [name for name in THIN if name in set(table.get("learner", ()))]
     thin = f" Thin dotted lines: {'; '.join(THEORY[name] for name in there)}." if there else ""
     drawn = [Drawn("headline", f"Diversity and correctness of the samples, cycle {cycle}{of}.{notes}{thin}")]
     for name, (measures, what) in subject.figures().items():

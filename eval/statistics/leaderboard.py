@@ -53,6 +53,7 @@ class Entry(NamedTuple):
 
     @property
     def remedy(self) -> str:
+        """How it is spelled."""
         return str(self.key[GROUP.index("remedy")])
 
     def verdict(self, effect: Effect) -> str:

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import DEPTH, Pool, settle
+from loop.remedies.remedy import DEPTH, Pool, Selects, settle
 
 
 @dataclasses.dataclass(frozen=True)
-class DepthQuota:
+class DepthQuota(Selects):
     """Stratifies the samples by depth; samples of a depth that R does not have, or of none, are left out."""
 
     fill: str = "repeat"  # within each depth: repeat, or end

@@ -16,11 +16,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import REAL, WRITTEN, Pool, check_fill
+from loop.remedies.remedy import REAL, WRITTEN, Pool, Selects, check_fill
 
 
 @dataclasses.dataclass(frozen=True)
-class Detector:
+class Detector(Selects):
     """An oracle of where a sample comes from resamples the block."""
 
     exponent: float = 10.0

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import Pool, check_fill
+from loop.remedies.remedy import Pool, Selects, check_fill
 
 
 @dataclasses.dataclass(frozen=True)
-class EntropyRate:
+class EntropyRate(Selects):
     """The samples whose symbols repeat themselves least."""
 
     fill: str = "repeat"

@@ -7,7 +7,7 @@ arXiv 1708.02002; against the collapse compared in ForTIFAI, arXiv 2509.08972).
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
-from loop.remedies.remedy import NETWORK
+from loop.remedies.remedy import NETWORK, Reshapes
 
 if TYPE_CHECKING:
     import jax
@@ -16,7 +16,7 @@ _LEAST = 1e-7  # of 1 - p: below it the slope of a power under 1 has no bound
 
 
 @dataclasses.dataclass(frozen=True)
-class Focal:
+class Focal(Reshapes):
     """The surer, the lighter."""
 
     gamma: float = 2.0

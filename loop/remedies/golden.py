@@ -16,11 +16,11 @@ from typing import ClassVar
 import numpy as np
 
 from loop.examples import GENERATED, REAL, Examples
-from loop.remedies.remedy import NETWORK
+from loop.remedies.remedy import NETWORK, Weighs
 
 
 @dataclasses.dataclass(frozen=True)
-class Golden:
+class Golden(Weighs):
     """The weight of all real examples together is `real`, by default the optimal one."""
 
     real: float | None = None  # total weight of the real examples; None: w of the equation

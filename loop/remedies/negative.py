@@ -11,11 +11,11 @@ writes the samples. The source's models are of images; its small number of steps
 import dataclasses
 from typing import ClassVar
 
-from loop.remedies.remedy import NETWORK
+from loop.remedies.remedy import NETWORK, Combines
 
 
 @dataclasses.dataclass(frozen=True)
-class Negative:
+class Negative(Combines):
     """Undoes the beginning of a collapse before it happens."""
 
     weight: float = 0.5

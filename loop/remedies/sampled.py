@@ -7,9 +7,11 @@ top-p after Holtzman et al., arXiv 1904.09751).
 import dataclasses
 from typing import ClassVar
 
+from loop.remedies.remedy import Samples
+
 
 @dataclasses.dataclass(frozen=True)
-class Sampled:
+class Sampled(Samples):
     """The defaults are the model's own distribution, neither sharpened nor cut."""
 
     temperature: float = 1.0

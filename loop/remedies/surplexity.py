@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import SURPRISE, Pool, check_fill
+from loop.remedies.remedy import SURPRISE, Pool, Selects, check_fill
 
 
 @dataclasses.dataclass(frozen=True)
-class Surplexity:
+class Surplexity(Selects):
     """The most surprising of the samples of several generations."""
 
     pool: int = 3  # generations whose samples are there to choose from, the newest included

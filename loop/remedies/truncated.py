@@ -7,14 +7,14 @@ Recursive Training Induced Failure for AI Models", arXiv 2509.08972).
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
-from loop.remedies.remedy import NETWORK
+from loop.remedies.remedy import NETWORK, Reshapes
 
 if TYPE_CHECKING:
     import jax
 
 
 @dataclasses.dataclass(frozen=True)
-class Truncated:
+class Truncated(Reshapes):
     """Only symbols of probability up to gamma are learnt."""
 
     gamma: float = 0.9

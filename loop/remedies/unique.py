@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import Pool, check_fill
+from loop.remedies.remedy import Pool, Selects, check_fill
 
 
 @dataclasses.dataclass(frozen=True)
-class Unique:
+class Unique(Selects):
     """At most so many copies of an expression. `fill=repeat` then makes all expressions nearly equally frequent."""
 
     copies: int = 1

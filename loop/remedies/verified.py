@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from loop.remedies.remedy import VERDICTS, Pool, check_fill
+from loop.remedies.remedy import VERDICTS, Pool, Selects, check_fill
 
 
 @dataclasses.dataclass(frozen=True)
-class Verified:
+class Verified(Selects):
     """Keeps what passes a verdict; the verifier may err."""
 
     keep_false: float = 0.0  # probability that a sample is kept which does not pass

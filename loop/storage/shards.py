@@ -75,6 +75,7 @@ class ShardedRun(SeveralDirectories):
         return self.parts
 
     def setting(self, name: str) -> RunReader:
+        """The directory of one setting, in shards as well; `` is the run's own."""
         return open_run(self.path / name) if name else self
 
     def unfinished(self) -> dict[int, str]:

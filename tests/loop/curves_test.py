@@ -1,5 +1,6 @@
 """Training curves of whole runs: every evaluation of every cell and generation, however often the run was stopped."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -23,11 +24,6 @@ def start(path, config: Config) -> RunDirectory:
     directory = RunDirectory(path)
     directory.create(dataclasses.asdict(config), "test", facts(config))
     return directory
-
-
-def stop_after_a_chunk() -> Control:
-    chunks: list[int] = []
-    return Control(tell=lambda p: chunks.append(p.step), stop=lambda: bool(chunks))
 
 
 def test_every_evaluation_of_every_cell_is_kept(finished_sweep):
@@ -63,15 +59,16 @@ def test_stopped_after_every_chunk_they_are_the_same(tmp_path):
     config = resolve(preset)
     whole, stopped = start(tmp_path / "whole", config), start(tmp_path / "stopped", config)
     run(config, whole, measure_generation)
-    starts = 0
-    while True:
+    starts, chunks = 0, []
+    control = Control(tell=lambda p: chunks.append(p.step), stop=lambda: bool(chunks))
+    ended = False
+    while not ended:
         starts += 1
         assert starts < 20
-        try:
-            run(config, stopped, measure_generation, stop_after_a_chunk())
-            break
-        except Stopped:
-            pass
+        chunks.clear()
+        with contextlib.suppress(Stopped):
+            run(config, stopped, measure_generation, control)
+            ended = True
     assert starts > 2
     for t in range(2):
         name = f"training/generation_{t:04d}.csv"
