@@ -21,9 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eval.measures import registry
-from eval.report.style import CONTROL, LINES, MARKERS, STYLE, THIN
+from eval.report.style import CONTROL, LINES, MARKERS, STYLE
+from eval.report.theory import CAPTIONS, draw_theory, theory
 from eval.statistics.curves import networks
-from eval.statistics.decomposition import MEMORISER, Fields
+from eval.statistics.decomposition import Fields
 from logic.language import Language
 from loop.cell import TRANSFORMER
 
@@ -42,11 +43,6 @@ FIGURES: dict[
 }
 BAND = "Lines are means over the seeds that got there, bands reach from the smallest to the largest seed"
 REFERENCE = "the dashed grey line is the control, trained on new real data in every generation"
-THEORY = {
-    MEMORISER: "the memoriser, which learns its training set perfectly (densely dotted)",
-    "mean field": "the mean field, a memoriser with infinitely many samples (sparsely dotted)",
-}
-_RANGE = ("mean", "min", "max")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +91,7 @@ def curves(runs: Runs, measures: tuple[str, ...]) -> pd.DataFrame:
     for label, metrics in runs.items():
         keys = ["cycle", "fresh_ratio", "generation"]
         grouped = metrics.groupby(keys, sort=False)
-        part = grouped[list(measures)].agg(list(_RANGE))
+        part = grouped[list(measures)].agg(["mean", "min", "max"])
         part.columns = [f"{measure}_{what}" for measure, what in part.columns]
         part.insert(0, "seeds", grouped["seed"].nunique())
         parts.append(part.reset_index().assign(run=label))
@@ -152,7 +148,7 @@ def _draw_panel(
 def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
     """One legend for all panels, above them, where no data is."""
     entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(entries, key=lambda label: (label in THIN, label.startswith("control"), label))
+    order = sorted(entries, key=lambda label: (label in CAPTIONS, label.startswith("control"), label))
     rows = math.ceil(len(order) / max(2, int(fig.get_figwidth() / 1.3)))
     columns = math.ceil(len(order) / rows)
     fig.legend(
@@ -215,31 +211,6 @@ def draw(runs: Runs, measures: tuple[str, ...], subject: Subject) -> tuple[Figur
     return fig, table
 
 
-def _theory(run: pd.DataFrame, fields: Fields, cycle: str) -> pd.DataFrame:
-    """Rows like those of `curves`, and `learner`: diversity of the memoriser and of the mean field in one cycle."""
-    mine = run[(run["learner"] == MEMORISER) & (run["cycle"] == cycle)]
-    parts = [curves({"": mine}, ("levenshtein_diversity",)).assign(learner=MEMORISER)] if len(mine) else []
-    last = int(run["generation"].max())
-    for (of, ratio), field in fields.items():
-        rows = [row for row in field["generations"] if row["generation"] <= last] if of == cycle else []
-        values = {f"levenshtein_diversity_{what}": [row["levenshtein_diversity"] for row in rows] for what in _RANGE}
-        generations = [row["generation"] for row in rows]
-        common = {"learner": "mean field", "cycle": cycle, "fresh_ratio": ratio, "generation": generations, "seeds": 1}
-        parts.append(pd.DataFrame(common | values))
-    return pd.concat(parts, ignore_index=True).drop(columns="run", errors="ignore") if parts else pd.DataFrame()
-
-
-def _draw_theory(ax: Axes, table: pd.DataFrame, styles: Mapping[float, dict[str, Any]]) -> None:
-    for learner, thin in THIN.items():
-        mine = table[table["learner"] == learner]
-        for ratio, line in mine[mine["fresh_ratio"].isin(list(styles))].groupby("fresh_ratio"):
-            line = line.sort_values("generation")
-            style = {**thin, "color": styles[ratio]["color"], "clip_on": False, "zorder": 2.5}
-            ax.plot(line["generation"], line["levenshtein_diversity_mean"], **style)
-        if len(mine):
-            ax.plot([], [], label=learner, **{**thin, "color": "0.3"})
-
-
 def draw_headline(
     run: pd.DataFrame, subject: Subject, fields: Fields = MappingProxyType({})
 ) -> tuple[Figure, pd.DataFrame, str]:
@@ -254,20 +225,20 @@ def draw_headline(
     mine = drawn[drawn["cycle"].isin([cycle, *subject.controls])]
     table = curves({"": mine}, subject.headline).drop(columns="run")
     styles = _ratio_styles(table, subject)
-    theory = _theory(run, fields, cycle) if TRANSFORMER in set(drawn["learner"]) else pd.DataFrame()
+    beside = theory(run, fields, cycle) if TRANSFORMER in set(drawn["learner"]) else pd.DataFrame()
     with mpl.rc_context(STYLE):
         fig = Figure(figsize=(9, 3.9), layout="constrained")
         axes = list(fig.subplots(1, 2))
         titles = "How diverse it is", "How correct it is" if subject.correctness else "How much is distinct"
         for ax, measure, title in zip(axes, subject.headline, titles, strict=True):
             _draw_panel(ax, table, cycle, measure, styles, subject)
-            both = pd.concat([table, theory]) if measure == "levenshtein_diversity" else table
+            both = pd.concat([table, beside]) if measure == "levenshtein_diversity" else table
             _limits([ax], measure, both, subject)
             ax.set(xlabel="generation", ylabel=subject.labels[measure])
             ax.set_title(title)
-        if len(theory):
-            _draw_theory(axes[0], theory, styles)
-            table = pd.concat([table.assign(learner=TRANSFORMER), theory], ignore_index=True)
+        if len(beside):
+            draw_theory(axes[0], beside, {ratio: style["color"] for ratio, style in styles.items()})
+            table = pd.concat([table.assign(learner=TRANSFORMER), beside], ignore_index=True)
         _finish(fig, axes, f"What the model writes, cycle “{cycle}”, by share of fresh real data φ")
     return fig, table, cycle
 
@@ -295,8 +266,8 @@ def draw_all(runs: Runs, folder: Path, subject: Subject, fields: Fields = Mappin
     fig, table, cycle = draw_headline(first, subject, fields)
     save(fig, table, folder, "headline")
     of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
-    there = [name for name in THIN if name in set(table.get("learner", ()))]
-    thin = f" Thin dotted lines: {'; '.join(THEORY[name] for name in there)}." if there else ""
+    there = [name for name in CAPTIONS if name in set(table.get("learner", ()))]
+    thin = f" Thin dotted lines: {'; '.join(CAPTIONS[name] for name in there)}." if there else ""
     drawn = [Drawn("headline", f"Diversity and correctness of the samples, cycle {cycle}{of}.{notes}{thin}")]
     for name, (measures, what) in subject.figures().items():
         save(*draw(runs, measures, subject), folder, name)
