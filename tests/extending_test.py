@@ -20,7 +20,7 @@ from launch.configuration import defaults, resolve
 from launch.facts import facts
 from launch.presets import smoke
 from logic import languages
-from loop import cycles
+from loop import cycles, remedies
 from loop.cell import Cell
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
@@ -66,7 +66,13 @@ def sweep(c, path: Path) -> RunDirectory:
 
 
 def test_all_files_of_the_page_are_run():
-    assert set(FILES) == {"loop/cycles/anchored.py", "logic/dyck.py", "eval/measures/repeats.py", "model/gru.py"}
+    assert set(FILES) == {
+        "loop/cycles/anchored.py",
+        "loop/remedies/longest.py",
+        "logic/dyck.py",
+        "eval/measures/repeats.py",
+        "model/gru.py",
+    }
     for path, text in FILES.items():
         assert all(len(line) <= 120 for line in text.splitlines()), path
 
@@ -80,6 +86,19 @@ def test_a_cycle(load, monkeypatch, tmp_path):
     assert len(train) == len(first)
     assert set(train.expressions[:32]) <= set(first.expressions)
     assert (train.generation[:32] == 0).all() and (train.source[:32] == 0).all()
+
+
+def test_a_remedy(load, monkeypatch, tmp_path):
+    longest = load("loop/remedies/longest.py").Longest
+    monkeypatch.setitem(remedies.REMEDIES, "longest", longest)
+    spellings = ("none", "longest( share = 0.25 )")
+    directory = sweep(config(sweep={"remedies": spellings, "fresh_ratios": (0.0,)}), tmp_path / "run")
+    assert [row["remedy"] for row in directory.rows()] == ["none", "longest(share=0.25)"] * 2
+    written = directory.read_samples(Cell("full", 0.0, 0, remedy="longest(share=0.25)"), 0).expressions
+    train = directory.load(Cell("full", 0.0, 0, remedy="longest(share=0.25)"), 1).training_set
+    lengths = sorted(map(len, written), reverse=True)
+    assert sorted(map(len, train.expressions), reverse=True) == [n for n in lengths[:16] for _ in range(4)]
+    assert "longest(share=0.25)" in (directory.report / "leaderboard.csv").read_text()
 
 
 def test_a_language_with_its_measures_and_report(load, monkeypatch, tmp_path):
