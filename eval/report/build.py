@@ -122,12 +122,13 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, depths, figures, functions, page, samples, text
+    from eval.report import charts, depths, effects, figures, functions, page, samples, text
     from eval.statistics import curves, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject)
+    drawn += effects.draw_effects(runs[0].leaderboard, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)

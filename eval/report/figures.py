@@ -42,7 +42,7 @@ REFERENCE = "the dashed grey line is the control, trained on new real data in ev
 _CONTROL = {"color": "0.4", "linestyle": (0, (4, 2)), "marker": ""}
 _LINES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 _MARKERS = "osD^vP*X"
-_STYLE: dict[Any, Any] = {
+LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 10,
     "axes.titlesize": 11,
@@ -207,7 +207,7 @@ def draw(runs: Runs, measures: tuple[str, ...], subject: Subject) -> tuple[Figur
         columns = len(measures)  # a panel for each, side by side
     places = [(*panel, measure) for panel in panels for measure in measures]
     rows = math.ceil(len(places) / columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(LOOK):
         fig = Figure(figsize=(max(3.5 * columns, 5.5), 2.6 * rows + 0.8), layout="constrained")
         axes = list(fig.subplots(rows, columns, squeeze=False, sharex=True).flat)
         for i, (ax, (label, cycle, measure)) in enumerate(zip(axes, places, strict=False)):
@@ -234,7 +234,7 @@ def draw_headline(run: pd.DataFrame, subject: Subject) -> tuple[Figure, pd.DataF
     cycle = str(ratios.idxmax())
     table = curves({"": run[run["cycle"].isin([cycle, *subject.controls])]}, subject.headline).drop(columns="run")
     styles = _ratio_styles(table, subject)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(LOOK):
         fig = Figure(figsize=(9, 3.9), layout="constrained")
         axes = list(fig.subplots(1, 2))
         titles = "How diverse it is", "How correct it is" if subject.correctness else "How much is distinct"
@@ -248,7 +248,7 @@ def draw_headline(run: pd.DataFrame, subject: Subject) -> tuple[Figure, pd.DataF
 
 
 def _save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(LOOK):
         fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
         fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
     table.to_csv(folder / f"{name}.csv", index=False)
