@@ -156,13 +156,14 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, decomposition_figure, depths, figures, functions, page, samples, text
+    from eval.report import charts, decomposition_figure, depths, effects, figures, functions, page, samples, text
     from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
     drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
+    drawn += effects.draw_effects(runs[0].leaderboard, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
