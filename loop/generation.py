@@ -16,11 +16,12 @@ from loop.config import Config
 from loop.examples import Examples
 from loop.learners.host import run_learners
 from loop.outcome import Outcome, exchange
+from loop.self_likelihood import FIRST, SELF, nats_per_symbol, num_judged
 from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
 from loop.training.curves import Curves
 from loop.training.data import TrainData, lay_out
-from loop.training.ensemble import Ensemble, Facts
+from loop.training.ensemble import Ensemble, Facts, First
 from loop.training.memory import capacity
 from loop.training.train import TrainState
 
@@ -91,8 +92,12 @@ def _run_networks(
     ids = ensemble.sample(state.best_params, generation, finite)
     sample_seconds = time.monotonic() - clock
     nll = ensemble.held_out_nll(state.best_params)
+    state = state.replace(opt_state=None, params=None)  # makes room for the models of generation 0
+    written = {i: unpad(ids[i]) for i in np.flatnonzero(finite).tolist()}
+    own_leader = [cells.index(leader.get(cell, cell)) for cell in cells]
+    likelihoods = _self_likelihoods(config, ensemble, state.best_params, generation, written, own_leader)
 
-    host = ensemble.get(state.replace(opt_state=None, params=None))
+    host = ensemble.get(state)
     params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
     outcomes = {}
     for i in params:
@@ -108,14 +113,38 @@ def _run_networks(
             "train_seconds": train_seconds * float(facts.step[i] / facts.step.sum()),
             "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
             "train_tokens": tokens,
+            **likelihoods.get(i, {}),
         }
         status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
-        samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
+        samples = Examples.written(written.get(i, []), generation, train)
         verdicts = config.language.verify(samples.expressions)
         checkpoint = Checkpoint(params[i], train, counters, nll[i])
         outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i))
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return _of_all_cells(outcomes, leader)
+
+
+def _self_likelihoods(
+    config: Config,
+    ensemble: Ensemble,
+    params: dict,
+    generation: int,
+    written: Mapping[int, list[bytes]],
+    leader: list[int],
+) -> dict[int, dict[str, float]]:
+    """What loop/self_likelihood.py says of every cell with samples; generation 0 sets `ensemble.first`."""
+    n, T = num_judged(config.loop.num_samples), config.model.context_length
+    judged = {i: samples[:n] for i, samples in written.items()}
+    by_name = {SELF: ensemble.samples_nll(params, judged)}
+    if generation == 0:
+        ensemble.first = First(ensemble.pick(params, leader), np.ones(len(leader), bool))
+        by_name[FIRST] = by_name[SELF]
+    elif ensemble.first is not None:
+        theirs = ensemble.samples_nll(ensemble.put_params(ensemble.first.params), judged)
+        by_name[FIRST] = {i: nll for i, nll in theirs.items() if ensemble.first.known[i]}
+    return {
+        i: {name: nats_per_symbol(nll[i], judged[i], T) for name, nll in by_name.items() if i in nll} for i in judged
+    }
 
 
 def _train(

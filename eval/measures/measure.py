@@ -15,7 +15,16 @@ TRAINING = "Training"
 GROUPS = (WRITES, DISTANCE, DATA, TRAINING)  # in the order of the picker
 
 OF_LANGUAGE = ("log_probability", "entropy", "depth", "normal_form")  # not every language has these
-OF_RUN = ("samples", "training_set", "training_subset", "held_out", "training", "costs")  # a run observes all of these
+OF_RUN = (  # a run observes all of these
+    "samples",
+    "training_set",
+    "training_subset",
+    "held_out",
+    "training",
+    "self_likelihood",
+    "first_likelihood",
+    "costs",
+)
 
 
 @dataclasses.dataclass(frozen=True)

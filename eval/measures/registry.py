@@ -5,7 +5,17 @@ A new measure is a `Measure` in a file of its own and a line here.
 
 from collections.abc import Iterable
 
-from eval.measures import change, correctness, distribution, diversity, likelihood, size, training, training_set
+from eval.measures import (
+    change,
+    correctness,
+    distribution,
+    diversity,
+    likelihood,
+    self_likelihood,
+    size,
+    training,
+    training_set,
+)
 from eval.measures.measure import GROUPS, OF_RUN, Family, Measure
 from eval.measures.observation import Observation, parts
 from logic.language import Language
@@ -29,6 +39,7 @@ MEASURES: tuple[Measure | Family, ...] = (  # in the order of the columns
     change.JS_TRAINING,
     *training_set.MEASURES,
     *likelihood.MEASURES,
+    *self_likelihood.MEASURES,
     *training.MEASURES,
 )
 

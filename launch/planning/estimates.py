@@ -142,7 +142,7 @@ def disk(config: Config, keep: str) -> Disk:
     examples = sum(config.train_size(cell.cycle, loop.generations - 1) for cell in cells)
     params = 4 * num_params(config.model)
     checkpoint = len(config.networks()) * (params + 4 * loop.num_held_out) + round(examples * example)
-    kept = set(range(loop.generations)[-NEWEST:])
+    kept = {0, *range(loop.generations)[-NEWEST:]}
     if keep == "all":
         kept = set(range(loop.generations))
     elif keep.startswith("every:"):

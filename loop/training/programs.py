@@ -18,6 +18,7 @@ from jax.stages import Wrapped
 
 from loop.blocks import held_out_expressions
 from loop.config import Config
+from loop.self_likelihood import num_judged
 from loop.streams import Purpose, key
 from loop.training import multihost, train
 from loop.training.data import TrainData
@@ -57,6 +58,8 @@ class Programs(NamedTuple):
     facts: Wrapped  # state -> (active, step, loss, finite, newest_train_loss, newest_validation_loss)
     sample: Wrapped  # params, seeds, generations, active -> ids
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
+    samples_nll: Wrapped  # params, ids, lengths -> -log M(e) of a fixed number of samples
+    pick: Wrapped  # params, rows -> the params of those rows
     over_run: Wrapped  # array -> the same, not split along `data`
 
 
@@ -151,6 +154,23 @@ def _nll(config: Config, layout: Layout) -> Callable:
     return nll
 
 
+def _samples_nll(config: Config, layout: Layout) -> Callable:
+    """Likewise of samples, uint8 [N, T + 1] with their lengths, where N is `num_to_judge`."""
+    judged = num_to_judge(config, layout) // layout.data
+
+    def nll(params: dict, ids: jax.Array, length_N: jax.Array) -> jax.Array:
+        begin = jax.lax.axis_index("data") * judged
+        mine = [jax.lax.dynamic_slice_in_dim(x, begin, judged) for x in (ids, length_N)]
+        return expression_nll(config.model, params, *mine)
+
+    return nll
+
+
+def num_to_judge(config: Config, layout: Layout) -> int:
+    """The samples of a cell that are judged, padded so that the devices of a run judge as many each."""
+    return -(-num_judged(config.loop.num_samples) // layout.data) * layout.data
+
+
 def _placement(layout: Layout) -> train.Placement:
     """Where the arrays of a step lie if devices share a run."""
     if layout.data == 1:
@@ -182,5 +202,7 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
         facts=jax.jit(facts, out_shardings=None if multihost.alone() else NamedSharding(mesh, WHOLE)),
         sample=jax.jit(over_runs(over_groups(_sample(config, layout), layout), layout, _BOTH, by_part)),
         nll=jax.jit(over_runs(over_groups(_nll(config, layout), layout), layout, _BOTH, by_part)),
+        samples_nll=jax.jit(over_runs(over_groups(_samples_nll(config, layout), layout), layout, _BOTH, by_part)),
+        pick=jax.jit(lambda params, rows: jax.tree.map(lambda x: x[rows], params), out_shardings=shardings.best_params),
         over_run=jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, RUN)),
     )
