@@ -149,6 +149,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
+        signs=summary.SIGNS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         number=text.number,
         interval=text.interval,

@@ -151,8 +151,9 @@ def disk(config: Config, keep: str) -> Disk:
 
 
 def host_memory(config: Config, hosts: int) -> int:
-    """Bytes on one host for its cells' parameters of two generations: one is being written, the next one brought."""
-    return 2 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
+    """Bytes on one host for its cells' parameters of three generations: one is being written, the next one brought, and
+    that of generation 0 judges what later ones write."""
+    return 3 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
 
 
 def cell_bytes(config: Config, device: Device, data: int) -> CellBytes:
