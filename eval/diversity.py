@@ -1,29 +1,26 @@
 """Diversity of a set of samples: how far apart they are, and how many are distinct.
 
-    python -m eval.diversity [FILE]
+    python -m eval.diversity [FILE] [--max_depth=5 --num_variables=0 …]
 
 Prints one JSON object: `count`, and the measures of the lines that need no model. A line is one sample; a word
 outside the vocabulary counts as one symbol. Every pair of distinct lines is compared, on all cores.
 """
 
 import json
-import re
 import sys
 import time
 from collections import Counter
 
-from absl import flags
-
-from logic.boolean.symbols import UNKNOWN, encode
-from logic.errors import UsageError, usage_errors
+from logic.errors import UsageError
+from logic.language import UNKNOWN, Language
 from logic.lines import read_lines
 
 
-def spell(line: str, expression: bytes, words: dict[str, str]) -> str:
+def spell(line: str, expression: bytes, words: dict[str, str], language: Language) -> str:
     """The line with one character a symbol; `words` collects the characters of words outside the vocabulary."""
     if UNKNOWN not in expression:
         return expression.decode("latin-1")
-    found = iter(re.findall(r"[()]|[^\s()]+", line))
+    found = iter(language.words(line))
     return "".join(
         chr(symbol) if symbol != UNKNOWN else words.setdefault(word, _character(len(words)))
         for symbol, word in zip(expression, found, strict=True)
@@ -32,7 +29,10 @@ def spell(line: str, expression: bytes, words: dict[str, str]) -> str:
 
 def _character(i: int) -> str:
     code = UNKNOWN + i
-    return chr(code if code < 0xD800 else code + 0x800)  # surrogates are no characters
+    code = code if code < 0xD800 else code + 0x800  # surrogates are no characters
+    if code > sys.maxunicode:
+        raise UsageError(f"more than {i:,} different words outside the vocabulary: so many are told apart")
+    return chr(code)
 
 
 class _Progress:
@@ -49,24 +49,21 @@ class _Progress:
             print(f"comparing pairs: {done:.0%} done, {left:.0f} s left", file=sys.stderr)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], language: Language) -> None:
     """Reads lines, measures them, prints JSON."""
     from eval.measures.observation import Observation
     from eval.measures.registry import measure
-    from logic.boolean.language import Boolean
     from loop.examples import Examples
 
     if len(argv) > 2:
         raise UsageError(f"{argv[2]!r}: one file is allowed, {argv[1]!r} is given already")
-    with usage_errors():
-        language = Boolean(flags.FLAGS.min_depth, flags.FLAGS.max_depth)
     samples: list[bytes] = []
     counts: Counter = Counter()
     words: dict[str, str] = {}
     for lines in read_lines(argv[1] if len(argv) > 1 else None):
-        chunk = encode(lines)
+        chunk = language.encode(lines)
         samples += chunk
-        counts.update(spell(line, e, words) for line, e in zip(lines, chunk, strict=True))
+        counts.update(spell(line, e, words, language) for line, e in zip(lines, chunk, strict=True))
     if not samples:
         raise UsageError("no lines to measure: at least one is needed")
     written = Examples.written(samples, 0, Examples.drawn([], 0))
@@ -78,6 +75,5 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     from launch import cli
 
-    flags.DEFINE_integer("min_depth", 1, "Support: every constant lies at least this deep.")
-    flags.DEFINE_integer("max_depth", 5, "Support: and at most this deep, min_depth to 12.")
-    cli.run(main)
+    cli.define_language()
+    cli.run(lambda argv: main(argv, cli.language()))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ from launch.progress import Reporter, Silent
 from launch.signals import StopRequests
 from launch.tensorboard import check_tensorboard, write_events
 from logic.errors import UsageError, printable, usage_errors
+from loop.arithmetic import settle
 from loop.cell import Cell
 from loop.config import Config
+from loop.devices import find
 from loop.run import run
 from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
@@ -41,7 +44,7 @@ class Options:
     members: str
     mesh: str
     cpu_devices: int
-    compilation_cache: str
+    compilation_cache: str | None
     save_minutes: float
     keep: str
     deterministic: bool
@@ -98,14 +101,28 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
 
 def _prepare_devices(options: Options) -> str:
     """Tells JAX how it is to run, before it sees a device; returns what config.json says of the devices."""
+    settle(lambda line: print(f"launch.main: {line}", file=sys.stderr))
     jax.config.update("jax_num_cpu_devices", options.cpu_devices or available_cores())
-    if options.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", str(Path(options.compilation_cache).expanduser()))
-    devices = jax.devices()
+    _keep_compiled(options.compilation_cache)
+    devices = find()
     given = {"mesh": options.mesh, "members": options.members}
     flags = [f"--{name}={value}" for name, value in given.items() if value != "auto"]
     flags += ["--deterministic"] * options.deterministic
+    if precision := jax.config.values["jax_default_matmul_precision"]:
+        flags.append(f"JAX_DEFAULT_MATMUL_PRECISION={precision}")
     return ", ".join([f"{len(devices)} x {devices[0].device_kind}", *flags])
+
+
+def _keep_compiled(directory: str | None) -> None:
+    """Has compiled programs kept for the next start, if there is a place for them."""
+    if directory is None:
+        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+            return
+        directory = "~/.cache/self-consuming-loop"
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser()) if directory else None)
+    except RuntimeError:  # no HOME, and a user without a name: a container
+        print("launch.main: there is no home directory: compiled programs are not kept", file=sys.stderr)
 
 
 def _check(settings: Mapping[str, Config], options: Options) -> None:

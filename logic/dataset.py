@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from logic import streams
 from logic.boolean.grammar import Grammar
 from logic.boolean.symbols import VARIABLES, decode, vocabulary
 from logic.boolean.truth_table import evaluate
@@ -99,12 +100,12 @@ class LogicExpressions(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: object) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         sizes = {"train": 10_000, "validation": 1_000, "test": 1_000}
-        return {split: self._generate_examples(n, seed) for seed, (split, n) in enumerate(sizes.items())}
+        return {split: self._generate_examples(n, i) for i, (split, n) in enumerate(sizes.items())}
 
-    def _generate_examples(self, n: int, seed: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, n: int, split: int) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.builder_config
         grammar = Grammar(config.min_depth, config.max_depth, config.num_variables, config.constants)
-        expressions = grammar.sample(n, np.random.default_rng([2311, 16822, seed]))
+        expressions = grammar.sample(n, streams.data_set(split))
         columns = {
             "expression": decode(expressions),
             "symbols": [np.frombuffer(e, np.uint8) for e in expressions],

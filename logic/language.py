@@ -39,12 +39,21 @@ class Statistic(NamedTuple):
     distribution: np.ndarray  # P(value = k) for k = 0, 1, …
 
 
+class Functions(NamedTuple):
+    """What the subtrees of samples compute, each function being a number, and how often under R."""
+
+    counts: Callable[[Sequence[bytes]], np.ndarray]  # subtrees of samples by their function, int64_F
+    expected: np.ndarray  # those of one sample of R on average, float64_F
+    spell: Callable[[int], str]  # a name for a function
+
+
 @dataclasses.dataclass(frozen=True)
 class Language:
     """A vocabulary, a distribution R of real data over it, and what can be decided exactly.
 
     A sample is a `bytes` object of symbol ids, one byte a symbol, without `<eos>`. Fields are the `language` group of
-    the configuration; `name` is set by each language and finds it in LANGUAGES.
+    the configuration and flags of the commands: an int or a bool with a comment behind it, which is the flag's help.
+    `name` is set by each language and finds it in LANGUAGES.
     """
 
     name: str = dataclasses.field(default="", kw_only=True)
@@ -110,6 +119,10 @@ class Language:
         """Decides `verdicts` of any sequences of symbols; never by running them as code."""
         return {}
 
+    def rows_true(self, samples: Sequence[bytes]) -> np.ndarray | None:
+        """Graded truth: the share of cases in which each sample is true, float64_N; None where there is one case."""
+        return None
+
     # What is exact, where it is.
 
     def log_probability(self, samples: Sequence[bytes]) -> np.ndarray | None:
@@ -141,6 +154,11 @@ class Language:
     @property
     def support(self) -> str | None:
         """The name of the verdict that says that R could have drawn a sample."""
+        return None
+
+    @property
+    def functions(self) -> Functions | None:
+        """What subtrees of samples compute; None for a language whose subtrees are no functions of anything."""
         return None
 
     def depth(self, samples: Sequence[bytes]) -> np.ndarray | None:

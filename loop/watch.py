@@ -23,6 +23,7 @@ class Progress:
     loss: float  # nats per symbol, mean over cells
     tokens_per_second: float  # all cells together
     seconds_left: float  # of the whole sweep
+    done: bool = False  # the generation has no steps left
 
 
 class Stopped(Exception):  # noqa: N818 (no error: it was asked for)
@@ -56,7 +57,7 @@ class Watch:
         self.commit: Future | None = None  # of the generation before
 
     def begin(self) -> None:
-        """Before a generation begins: there is nothing to save."""
+        """Asked before a generation begins, when there is no training state that could be saved."""
         stop, _ = self.due(False)
         if stop:
             self.stopping.set()
@@ -101,4 +102,5 @@ class Watch:
         self.since, self.tokens = now, p.tokens
         done = generation - self.first + min(p.step / self.config.train.max_steps, 1)
         left = (now - self.start) * ((total - self.first) / done - 1) if done else float("inf")
-        self.control.tell(Progress(generation, total, p.step, self.config.train.max_steps, p.loss, rate, left))
+        steps = self.config.train.max_steps
+        self.control.tell(Progress(generation, total, p.step, steps, p.loss, rate, left, p.done))

@@ -56,8 +56,8 @@ def _product_backward(saved: tuple[jax.Array, jax.Array], dy_NF: jax.Array) -> t
     x_ND, w_DF = saved
     if x_ND.shape[1] <= dy_NF.shape[1]:
         return dy_NF @ w_DF.T, x_ND.T @ dy_NF
-    # Reading the wide matrix against its rows is half as fast: the narrow one is turned, once, and the result back.
-    # Without barriers XLA undoes the turning.
+    # Reading the wide matrix against its rows is half as fast: the narrow one is transposed, once, and the result back.
+    # Without barriers XLA removes both transpositions.
     dw_FD = jax.lax.optimization_barrier(dy_NF.T) @ x_ND
     return dy_NF @ w_DF.T, jax.lax.optimization_barrier(dw_FD).T
 

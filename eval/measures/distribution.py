@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.measures.measure import DISTANCE, Measure
 from eval.measures.observation import Observation
+from logic import streams
 from logic.language import Language, Statistic
 
 RARE = 0.1  # the mass of R whose least probable expressions are called rare
@@ -99,7 +100,7 @@ def rare_threshold(language: Language) -> tuple[float, float]:
     Both are from draws: the mass below the threshold has a standard error of 0.67 % of itself. The draws are the same
     every time, so the error is one and the same in all rows of a language.
     """
-    draws = language.log_probability(language.sample(_RARE_DRAWS, np.random.default_rng(0)))
+    draws = language.log_probability(language.sample(_RARE_DRAWS, streams.rare()))
     assert draws is not None
     threshold = float(np.quantile(draws, RARE, method="inverted_cdf")) + 1e-9
     return threshold, float(np.mean(draws <= threshold))

@@ -14,7 +14,14 @@ DATA = "What the model is trained on"
 TRAINING = "Training"
 GROUPS = (WRITES, DISTANCE, DATA, TRAINING)  # in the order of the picker
 
-OF_LANGUAGE = ("log_probability", "entropy", "depth", "normal_form")  # not every language has these
+OF_LANGUAGE = (
+    "log_probability",
+    "entropy",
+    "depth",
+    "normal_form",
+    "rows_true",
+    "functions",
+)  # not every language has these
 OF_RUN = (  # a run observes all of these
     "samples",
     "training_set",

@@ -131,6 +131,8 @@ def parts(language: Language) -> frozenset[str]:
         "log_probability": language.log_probability([]) is not None,
         "entropy": language.entropy is not None,
         "depth": language.depth([]) is not None,
+        "rows_true": language.rows_true([]) is not None,
+        "functions": language.functions is not None,
         "normal_form": type(language).normal_form is not Language.normal_form,
     }
     return frozenset(name for name, there in here.items() if there)

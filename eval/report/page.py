@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.report import charts
+from eval.report.anatomies import anatomies
 from eval.report.curves import evenly, shown_curves
+from eval.report.depths import DEEPER
 from eval.report.samples import Shown, clipped, first_samples, kind_of, kinds
 from logic.language import Language
 from loop.cell import Cell
-from loop.storage.checksums import Damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 LIMIT = 4000  # cells x generations that can be looked into; of more, some generations are left out
 DISSECTED = 120  # the same for a run without anatomy files, where the samples have to be read
 BARS = 40  # of the histogram of lengths, before the last one for all that is longer
-DEEPER = 2  # depths beyond the bound that have a bar; the last one stands for all that is deeper
 
 
 def _folded(counts: Sequence[int], bars: int, width: int = 1) -> list[int]:
@@ -37,9 +37,9 @@ def _folded(counts: Sequence[int], bars: int, width: int = 1) -> list[int]:
 class _Histograms:
     """The bars of depths and lengths, and their probabilities under R where the language knows them exactly."""
 
-    def __init__(self, language: Language, anatomies: Iterable[Mapping[str, Any]]):
+    def __init__(self, language: Language, dissected: Sequence[Mapping[str, Any]]):
         exact = {statistic.name: statistic.distribution for statistic in language.statistics}
-        seen = {what: max((len(a.get(what, [])) for a in anatomies), default=1) for what in ("depth", "length")}
+        seen = {what: max((len(a.get(what, [])) for a in dissected), default=1) for what in ("depth", "length")}
         self.exact = {what: exact[what] for what in seen if what in exact}
         self.depths = len(exact["depth"]) + DEEPER if "depth" in exact else max(seen["depth"], 1)
         longest = int(np.searchsorted(exact["length"].cumsum(), 0.999)) + 1 if "length" in exact else seen["length"]
@@ -72,26 +72,6 @@ def _rounded(values: Iterable[float | None]) -> list[Any]:
     return [None if not math.isfinite(v) else int(v) if v == int(v) else v for v in numbers]
 
 
-def _dissect(run: "Run", cells: Sequence[Cell], generation: int) -> list[dict[str, Any]]:
-    """The anatomies of a generation; of a run without anatomy files, from its samples, without their descent."""
-    found = run.directory.read_anatomy(generation)
-    if found or not run.directory.has_samples(generation):
-        return found
-    from eval.measures.anatomy import anatomy
-    from loop.examples import Examples
-
-    unknown = Examples.drawn([], 0)
-    for cell in cells:
-        try:
-            samples = run.directory.read_samples(cell, generation)
-        except (ImportError, OSError, KeyError, Damaged):  # a cell that has ended; first_samples says what is wrong
-            continue
-        written = Examples.written(samples.expressions, generation, unknown)
-        part = anatomy(written, samples.verdicts, unknown, run.language)
-        found.append(cell.keys | {"generation": generation} | part | {"roots": []})
-    return found
-
-
 def run_data(run: "Run") -> dict[str, Any]:
     """All that the page shows of one run: measures of every cell, and views into cells at some generations."""
     tables, curves = run.cells, shown_curves(run)
@@ -100,15 +80,15 @@ def run_data(run: "Run") -> dict[str, Any]:
     most = (LIMIT if has_anatomy else DISSECTED) // len(tables)
     seen = evenly(generations, most)
     there = {t: [cell for cell, table in tables.items() if t in set(table["generation"])] for t in seen}
-    anatomies = {t: _dissect(run, there[t], t) for t in seen}
+    dissected = {t: anatomies(run, t) for t in seen}
     first = {t: first_samples(run, there[t], t) for t in seen}
-    histograms = _Histograms(run.language, [a for parts in anatomies.values() for a in parts])
+    histograms = _Histograms(run.language, [a for parts in dissected.values() for a in parts])
     texts: dict[Shown, int] = {}  # every text once: samples repeat each other, the more the further the collapse
     views: dict[Cell, dict[int, dict[str, Any]]] = {cell: {} for cell in tables}
     for t in seen:
         for cell, samples in first[t].items():
             views[cell].setdefault(t, {})["first"] = [texts.setdefault(s, len(texts)) for s in samples]
-        for a in anatomies[t]:
+        for a in dissected[t]:
             cell = Cell.of(a)
             if cell not in views:
                 continue

@@ -10,6 +10,7 @@ import numpy as np
 
 from launch.planning.devices import ASSUMED_BANDWIDTH_SHARE, Device, Share
 from launch.planning.flops import forward_flops, train_flops
+from logic import streams
 from loop.config import Config
 from loop.training.memory import CellBytes, bytes_per_cell, groups, num_params, sampler_rows
 
@@ -69,7 +70,7 @@ def work(config: Config, accelerator: bool) -> Work:
 def _pairs(config: Config, n: int) -> float:
     """Pairs of distinct expressions among n draws from the real distribution."""
     some = min(n, 20_000)
-    distinct = len(set(config.language.sample(some, np.random.default_rng(0)))) * n / some
+    distinct = len(set(config.language.sample(some, streams.estimate()))) * n / some
     return distinct * (distinct - 1) / 2
 
 

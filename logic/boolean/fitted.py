@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from logic.boolean.productions import BINARY, Productions
-from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN, VOCAB_SIZE
+from logic.boolean.symbols import AND, CLOSE, EOS, NOT, OPEN
 
 # Where a walk stands in the innermost open bracket, or at the root.
 _NODE, _OPENED, _OPERATOR, _CLOSE, _END = range(5)
@@ -54,7 +54,7 @@ class FittedGrammar:
 
     def log_likelihood(self, samples: Sequence[bytes], context_length: int) -> np.ndarray:
         """log P(e) in nats, float64_N, of samples that are cut at context_length symbols and have no end there."""
-        N, T = len(samples), context_length
+        N, T, V = len(samples), context_length, self.productions.V
         ids_NT = np.zeros((N, T + 1), np.int64)
         for row, e in zip(ids_NT, samples, strict=True):
             row[: min(len(e), T)] = np.frombuffer(e[:T], np.uint8)
@@ -62,8 +62,8 @@ class FittedGrammar:
 
         def read(j: int, going: np.ndarray, log_p_BV: np.ndarray) -> np.ndarray:
             symbol = ids_NT[going, j]
-            known = np.minimum(symbol, VOCAB_SIZE - 1)
-            total_N[going] += np.where(symbol < VOCAB_SIZE, log_p_BV[np.arange(len(going)), known], -np.inf)
+            known = np.minimum(symbol, V - 1)
+            total_N[going] += np.where(symbol < V, log_p_BV[np.arange(len(going)), known], -np.inf)
             return np.where(np.isneginf(total_N[going]), EOS, known)
 
         self._walk(N, T, read)
@@ -121,7 +121,7 @@ class FittedGrammar:
         """
         g, M = self.productions, self.productions.M
         leaf_symbol = np.array([symbol for symbol, _ in g.leaves])
-        leaf_value = np.full(VOCAB_SIZE, -1)
+        leaf_value = np.full(g.V, -1)
         leaf_value[leaf_symbol] = [value for _, value in g.leaves]
         depth_N, state_N = np.zeros(n, np.int64), np.full(n, _NODE)  # depth: that of a node which begins here
         alpha_NDM = np.zeros((n, len(self.p_DP) + 2, M))
@@ -145,7 +145,7 @@ class FittedGrammar:
             if not len(going):
                 return
             state, depth = state_N[going], depth_N[going]
-            weight_BV = np.zeros((len(going), VOCAB_SIZE))
+            weight_BV = np.zeros((len(going), g.V))
             opened = np.flatnonzero(state == _OPENED)
             at, d = going[opened], depth[opened] - 1
             outer = alpha_NDM[at, d]

@@ -5,13 +5,12 @@ import functools
 import numpy as np
 
 from logic.boolean.masks import dual, from_superset_sums, full_mask, leaf_masks, superset_sums
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR
 
 
 def _leaves(num_variables: int, constants: bool) -> dict[int, int]:
     """Symbol ids of the leaves by their masks."""
-    masks = leaf_masks(num_variables)
-    return {mask: symbol for symbol, mask in masks.items() if constants or symbol not in (TRUE, FALSE)}
+    return {mask: symbol for symbol, mask in leaf_masks(num_variables, constants).items()}
 
 
 @functools.cache

@@ -8,12 +8,14 @@ import numpy as np
 
 from logic.boolean import support, symbols
 from logic.boolean.fitted import FittedGrammar, fit
+from logic.boolean.functions import shortest_expression
 from logic.boolean.grammar import Grammar
-from logic.boolean.trees import commutative_form, root_operator
+from logic.boolean.productions import Productions
+from logic.boolean.trees import commutative_form, root_operator, subtree_counts
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import verify
 from logic.ids import lengths
-from logic.language import Language, Statistic, Verdict, Verdicts
+from logic.language import Functions, Language, Statistic, Verdict, Verdicts
 
 _VERDICTS = (
     Verdict(
@@ -54,10 +56,10 @@ class Boolean(Language):
     """True expressions over True, False, not, and, or (Briesch et al., arXiv 2311.16822): GenLogicExpr's, when true."""
 
     name: str = dataclasses.field(default="boolean", kw_only=True)
-    min_depth: int = 1  # every leaf lies at least this deep, in operators
-    max_depth: int = 5  # and at most this deep
+    min_depth: int = 1  # every leaf of real data lies at least this deep, in operators
+    max_depth: int = 5  # and at most this deep, min_depth to 12
     num_variables: int = 0  # leaves besides the constants: none (the paper's), or the first of p, q, r, s
-    constants: bool = True  # whether True and False are leaves
+    constants: bool = True  # whether True and False are leaves of real data
 
     def __post_init__(self) -> None:
         _ = self.grammar  # refuses bounds that are not possible
@@ -110,6 +112,9 @@ class Boolean(Language):
     def verify(self, samples: Sequence[bytes]) -> Verdicts:
         return verify(samples, self.grammar)._asdict()
 
+    def rows_true(self, samples: Sequence[bytes]) -> np.ndarray | None:
+        return evaluate(samples, self.num_variables).rows_true if self.num_variables else None
+
     def log_probability(self, samples: Sequence[bytes]) -> np.ndarray:
         return self.grammar.log_probability(samples)
 
@@ -133,7 +138,19 @@ class Boolean(Language):
         return evaluate(samples, self.num_variables).depth
 
     def fit(self, samples: Sequence[bytes]) -> tuple[FittedGrammar, int]:
-        return fit(samples, self.verify(samples)[self.support])
+        productions = Productions.of(self.num_variables, self.constants)
+        return fit(samples, self.verify(samples)[self.support], productions)
+
+    @functools.cached_property
+    def functions(self) -> Functions | None:
+        k, constants = self.num_variables, self.constants
+        if not k:
+            return None
+        return Functions(
+            functools.partial(subtree_counts, num_variables=k),
+            self.grammar.subtree_counts(),
+            lambda mask: symbols.decode([shortest_expression(mask, k, constants)])[0],
+        )
 
     def normal_form(self, sample: bytes) -> bytes:
         return commutative_form(sample)

@@ -21,12 +21,10 @@ def variable_mask(variable: int, num_variables: int) -> int:
     return sum(1 << row for row in range(1 << num_variables) if row >> variable & 1)
 
 
-def leaf_masks(num_variables: int) -> dict[int, int]:
-    """The tables of all leaves, by symbol id."""
-    variables = range(num_variables)
-    return {TRUE: full_mask(num_variables), FALSE: 0} | {
-        VOCAB_SIZE + i: variable_mask(i, num_variables) for i in variables
-    }
+def leaf_masks(num_variables: int, constants: bool = True) -> dict[int, int]:
+    """The tables of the leaves, by symbol id."""
+    masks = {TRUE: full_mask(num_variables), FALSE: 0} if constants else {}
+    return masks | {VOCAB_SIZE + i: variable_mask(i, num_variables) for i in range(num_variables)}
 
 
 def rows_true(mask_N: np.ndarray, num_variables: int) -> np.ndarray:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from logic.boolean.masks import full_mask, leaf_masks
 from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE
 from logic.ids import pad
 
 BINARY = (AND, OR)  # in the order of their productions
-_LEAF, _PREFIX, _INFIX = range(3)
+MOST_VARIABLES = 2  # of which M * M productions are counted at every depth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,24 @@ class Productions:
     leaves: tuple[tuple[int, int], ...] = ((TRUE, 1), (FALSE, 0))  # (symbol, value)
     full: int = 1  # the value that is true in every row
 
+    @classmethod
+    def of(cls, num_variables: int, constants: bool = True) -> "Productions":
+        """Those of a language. Raises ValueError for more variables than two: the square of M is too many."""
+        if num_variables > MOST_VARIABLES:
+            raise ValueError(
+                f"language.num_variables = {num_variables}: the grammar learner is for at most {MOST_VARIABLES}"
+            )
+        return cls(tuple(leaf_masks(num_variables, constants).items()), full_mask(num_variables))
+
     @property
     def M(self) -> int:  # noqa: N802 (an axis)
         """Number of values."""
         return self.full + 1
+
+    @property
+    def V(self) -> int:  # noqa: N802 (an axis)
+        """Number of symbols, `<eos>` included."""
+        return max(symbol for symbol, _ in self.leaves) + 1
 
     @functools.cached_property
     def symbol_P(self) -> np.ndarray:  # noqa: N802

@@ -1,29 +1,34 @@
 """The support of the real distribution as a list, where it is short enough."""
 
 from logic.boolean.grammar import Grammar
-from logic.boolean.productions import BINARY, Productions
-from logic.boolean.symbols import AND, CLOSE, NOT, OPEN
+from logic.boolean.masks import full_mask, leaf_masks
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR
 
 LIMIT = 1_000_000  # expressions that are listed at most
+_PAIRS = 1_000_000  # pairs of truth tables that are joined at most to count them; 2^16 tables have 2^32
 
 
-def count(grammar: Grammar) -> int:
-    """Number of expressions in the support, exactly, by dynamic programming over values and depths."""
-    g = Productions()
-    below = [0] * g.M  # expressions of each value, whose root lies one deeper
+def count(grammar: Grammar) -> int | None:
+    """Number of expressions in the support, exactly, by dynamic programming over truth tables and depths.
+
+    None where counting them takes too long: with four variables from depth 3 on, when there are more than `LIMIT`.
+    """
+    leaves, full = leaf_masks(grammar.num_variables, grammar.constants), full_mask(grammar.num_variables)
+    below: dict[int, int] = {}  # expressions of each truth table, whose root lies one deeper
     for depth in range(grammar.max_depth, -1, -1):
-        here = [0] * g.M
+        here: dict[int, int] = {}
         if depth >= grammar.min_depth:
-            for _, value in g.leaves:
-                here[value] += 1
+            here |= dict.fromkeys(leaves.values(), 1)
         if depth < grammar.max_depth:
-            for x, number in enumerate(below):
-                here[g.full ^ x] += number
-                for y, other in enumerate(below):
-                    here[x & y] += number * other
-                    here[x | y] += number * other
+            if len(below) ** 2 > _PAIRS:
+                return None
+            for x, number in below.items():
+                here[full ^ x] = here.get(full ^ x, 0) + number
+                for y, other in below.items():
+                    here[x & y] = here.get(x & y, 0) + number * other
+                    here[x | y] = here.get(x | y, 0) + number * other
         below = here
-    return below[g.full]
+    return below.get(full, 0)
 
 
 def expressions(grammar: Grammar) -> list[bytes]:
@@ -32,30 +37,27 @@ def expressions(grammar: Grammar) -> list[bytes]:
     Raises ValueError beyond `LIMIT`, before any work.
     """
     number = count(grammar)
-    if number > LIMIT:
-        digits = len(str(number))
+    if number is None or number > LIMIT:
+        shown = "too many to be counted" if number is None else f"a number of {len(str(number))} digits"
         raise ValueError(
-            f"language.max_depth = {grammar.max_depth}: true expressions are a number of {digits} digits, "
-            f"at most {LIMIT:,} can be listed"
+            f"language.max_depth = {grammar.max_depth}: true expressions are {shown}, at most {LIMIT:,} can be listed"
         )
-    g = Productions()
-    below: list[list[bytes]] = [[] for _ in range(g.M)]
+    leaves, full = leaf_masks(grammar.num_variables, grammar.constants), full_mask(grammar.num_variables)
+    below: dict[int, list[bytes]] = {}
     for depth in range(grammar.max_depth, -1, -1):
-        here: list[list[bytes]] = [[] for _ in range(g.M)]
+        here: dict[int, list[bytes]] = {}
         if depth >= grammar.min_depth:
-            for symbol, value in g.leaves:
-                here[value].append(bytes([symbol]))
-        wanted = [g.full] if depth == 0 else range(g.M)
+            for symbol, mask in leaves.items():
+                here.setdefault(mask, []).append(bytes([symbol]))
         if depth < grammar.max_depth:
-            for x, firsts in enumerate(below):
-                if g.full ^ x in wanted:
-                    here[g.full ^ x] += [bytes([OPEN, NOT]) + a + bytes([CLOSE]) for a in firsts]
-                for y, seconds in enumerate(below):
-                    for op in BINARY:
-                        value = x & y if op == AND else x | y
-                        if value in wanted:
-                            here[value] += [
+            for x, firsts in below.items():
+                if depth > 0 or full ^ x == full:
+                    here.setdefault(full ^ x, []).extend(bytes([OPEN, NOT]) + a + bytes([CLOSE]) for a in firsts)
+                for y, seconds in below.items():
+                    for op, mask in ((AND, x & y), (OR, x | y)):
+                        if depth > 0 or mask == full:
+                            here.setdefault(mask, []).extend(
                                 bytes([OPEN]) + a + bytes([op]) + b + bytes([CLOSE]) for a in firsts for b in seconds
-                            ]
+                            )
         below = here
-    return sorted(below[g.full])
+    return sorted(below[full])

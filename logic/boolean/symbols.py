@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from logic.language import UNKNOWN
+
 EOS, OPEN, CLOSE, AND, OR, NOT, TRUE, FALSE = range(8)
 WORDS = ("<eos>", "(", ")", "and", "or", "not", "True", "False")
 VOCAB_SIZE = len(WORDS)
 VARIABLES = ("p", "q", "r", "s")  # ids 8 to 11
-UNKNOWN = VOCAB_SIZE + len(VARIABLES)  # what the text reader makes of any other word; no model can write it
 
 _SPACE, _BRACKET, _WORD = range(3)
 _CHAR_CLASS = np.full(256, _WORD, np.uint8)

@@ -1,13 +1,12 @@
-"""Expressions as trees: their root, their subtrees, their depth, and what is equal modulo the order of operands."""
+"""Expressions as trees: their root, their subtrees, and what is equal modulo the order of operands."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from logic.boolean.masks import full_mask, leaf_masks
-from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR, TRUE, UNKNOWN
-from logic.boolean.truth_table import Evaluation, evaluate, nesting
+from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR, TRUE, VARIABLES, VOCAB_SIZE
+from logic.boolean.truth_table import evaluate, nesting
 from logic.ids import lengths
 
 _BINARY = (bytes([AND]), bytes([OR]))
@@ -35,7 +34,7 @@ def commutative_form(expression: bytes) -> bytes:
 
 
 def _is_operand(part: bytes) -> bool:
-    return len(part) > 1 or TRUE <= part[0] < UNKNOWN  # in brackets, or a leaf
+    return len(part) > 1 or TRUE <= part[0] < VOCAB_SIZE + len(VARIABLES)  # in brackets, or a leaf
 
 
 def root_operator(expressions: Sequence[bytes]) -> np.ndarray:
@@ -63,17 +62,3 @@ def subtree_counts(expressions: Sequence[bytes], num_variables: int) -> np.ndarr
         is_subtree |= flat_S == symbol
     is_subtree &= np.repeat(bracketed_N, lengths(expressions))
     return np.bincount(table_S[is_subtree], minlength=full_mask(num_variables) + 1)
-
-
-class ByDepth(NamedTuple):
-    """Numbers of samples by their deepest bracket nesting 0, 1, …, int64 arrays of equal length."""
-
-    samples: np.ndarray
-    syntactic: np.ndarray
-    correct: np.ndarray  # true in every row
-
-
-def correctness_by_depth(e: Evaluation) -> ByDepth:
-    """How many of the evaluated samples have each depth, and how many of these are syntactic and correct."""
-    size = e.depth.max(initial=-1) + 1
-    return ByDepth(*(np.bincount(e.depth[kept], minlength=size) for kept in (slice(None), e.syntactic, e.value)))

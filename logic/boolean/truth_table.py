@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from logic.boolean.masks import full_mask, leaf_masks, rows_true
-from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, UNKNOWN, VOCAB_SIZE
+from logic.boolean.symbols import AND, CLOSE, FALSE, NOT, OPEN, OR, TRUE, VARIABLES, VOCAB_SIZE
 from logic.ids import lengths
 
 
@@ -50,6 +50,7 @@ _INDEX = {frame: i for i, frame in enumerate(_FRAMES)}
 _ERROR = len(_FRAMES)
 _START = _INDEX[_Frame()]
 _FRAME_CODES = 128  # a row of the tables
+_OTHER = VOCAB_SIZE + len(VARIABLES)  # stands for every symbol of no language
 
 
 def _operand(frame: _Frame, value: bool, bracketed: bool) -> _Frame | None:
@@ -90,11 +91,11 @@ _UNFINISHED = 4  # a closing bracket, or the end, where an operand is still miss
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """read[symbol, frame] -> frame; closed[frame] -> value + 2 * bracketed; resume[closed, outer] -> frame."""
-    read = np.full((UNKNOWN + 1, _FRAME_CODES), _ERROR, np.uint8)
+    read = np.full((_OTHER + 1, _FRAME_CODES), _ERROR, np.uint8)
     closed = np.full(_ERROR + 1, _UNFINISHED, np.uint8)
     resume = np.full((_UNFINISHED + 1, _FRAME_CODES), _ERROR, np.uint8)
     for i, frame in enumerate(_FRAMES):
-        read[:, i] = [_index(_read(frame, symbol)) for symbol in range(UNKNOWN + 1)]
+        read[:, i] = [_index(_read(frame, symbol)) for symbol in range(_OTHER + 1)]
         if frame.complete:
             closed[i] = (frame.disjunction or frame.conjunction) + 2 * (frame.shape == "done")
         resume[:_UNFINISHED, i] = [_index(_operand(frame, bool(c & 1), bool(c & 2))) for c in range(4)]
@@ -115,11 +116,11 @@ def _mask_tables(num_variables: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     In operand the upper 16 bits are set, and all bits for the other symbols: they change nothing in an `and`.
     """
     full = full_mask(num_variables)
-    read = _READ.reshape(UNKNOWN + 1, _FRAME_CODES).copy()
+    read = _READ.reshape(_OTHER + 1, _FRAME_CODES).copy()
     read[VOCAB_SIZE : VOCAB_SIZE + num_variables] = read[TRUE]
     negate = np.zeros(_FRAME_CODES, np.uint32)
     negate[: len(_FRAMES)] = [full * frame.negate for frame in _FRAMES]
-    operand = np.full((UNKNOWN + 1, _FRAME_CODES), _ALL, np.uint32)
+    operand = np.full((_OTHER + 1, _FRAME_CODES), _ALL, np.uint32)
     for symbol, mask in leaf_masks(num_variables).items():
         operand[symbol] = _UPPER | (mask ^ negate)
     return read.ravel(), operand.ravel(), negate
@@ -218,7 +219,7 @@ def evaluate(expressions: Sequence[bytes], num_variables: int = 0, closed_S: np.
     N = len(expressions)
     vocabulary = VOCAB_SIZE + num_variables
     length_N = lengths(expressions)
-    flat_S = np.minimum(np.frombuffer(b"".join(expressions), np.uint8), UNKNOWN)
+    flat_S = np.minimum(np.frombuffer(b"".join(expressions), np.uint8), _OTHER)
     after_S = _nesting_after(flat_S, length_N)
     start_N = np.cumsum(length_N) - length_N
     nonempty = np.flatnonzero(length_N)

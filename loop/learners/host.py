@@ -35,7 +35,7 @@ def _run_cell(config: Config, cell: Cell, generation: int, train: Examples) -> O
 
     clock = time.monotonic()
     rng = generator(cell.seed, generation, Purpose.SAMPLE)
-    samples = Examples.written(model.sample(config.loop.num_samples, rng, config.sample), generation, train)
+    samples = Examples.written(model.sample(config.loop.num_samples, rng, config.sample_of(cell)), generation, train)
     counters = {"train_seconds": train_seconds, "sample_seconds": time.monotonic() - clock}
 
     counters |= _self_likelihood(config, cell, generation, model, samples.expressions)

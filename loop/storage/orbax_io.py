@@ -128,6 +128,6 @@ def _write_first_replicas() -> None:
 
     arrays = ocp.type_handlers.ArrayHandler(use_replica_parallel=False, enable_write_sharding_file=False)
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # that it replaces another is no news
+    logging.set_verbosity(logging.ERROR)  # it warns that the default handler is replaced, which is what we want
     ocp.type_handlers.register_type_handler(jax.Array, arrays, override=True)
     logging.set_verbosity(before)

@@ -17,12 +17,15 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from logic.errors import UsageError
+from loop.cell import NO_REMEDY
 from loop.config import Config
+from loop.streams import Purpose
 from loop.training import multihost, train
 from loop.training.data import TrainData
 from loop.training.memory import check_members, groups, members_that_fit
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
-from loop.training.programs import RUN, Layout, build, num_to_judge
+from loop.training.programs import RUN, Layout, build, num_to_judge, scored
+from loop.training.treatment import treatments
 from model.likelihood import lay_out_expressions
 
 
@@ -69,7 +72,12 @@ class Ensemble:
     """
 
     def __init__(
-        self, config: Config, seeds: Sequence[int], members: str = "auto", mesh: tuple[int, int] | None = None
+        self,
+        config: Config,
+        seeds: Sequence[int],
+        members: str = "auto",
+        mesh: tuple[int, int] | None = None,
+        remedies: Sequence[str] = (),
     ):
         n = len(seeds)
         self._lay_out(config, n, members, mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size))
@@ -80,6 +88,8 @@ class Ensemble:
         self.seeds = self.put(np.asarray(seeds, np.uint32))
         like_start = self.seeds, self._generation(0), self.put(np.zeros(n, bool))
         self._programs = build(config, self.layout, like_start)
+        self.treatment = jax.tree.map(self.put, treatments(config, remedies or [NO_REMEDY] * n))
+        self._context_length, self._num_scored = config.model.context_length, scored(config)
 
     def _lay_out(self, config: Config, n: int, members: str, mesh: tuple[int, int]) -> None:
         """Decides in which row and on which devices every cell lies."""
@@ -140,7 +150,7 @@ class Ensemble:
 
     def train_chunk(self, state: train.TrainState, data: TrainData, generation: int) -> train.TrainState:
         """Trains every active cell up to its next evaluation. Consumes `state`."""
-        return self._programs.chunk(state, data, self.seeds, self._generation(generation))
+        return self._programs.chunk(state, data, self.seeds, self._generation(generation), self.treatment)
 
     def facts(self, state: train.TrainState) -> Facts:
         """Waits for the state to be there."""
@@ -176,10 +186,44 @@ class Ensemble:
             leaves.append(self._put_rows(rows, state_sharding(self.layout.mesh, like.shape)))
         return jax.tree.unflatten(jax.tree.structure(self._programs.shapes), leaves)
 
-    def sample(self, params: dict, generation: int, active: np.ndarray) -> np.ndarray:
+    def sample(
+        self, params: dict, generation: int, active: np.ndarray, purpose: Purpose = Purpose.SAMPLE
+    ) -> np.ndarray:
         """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""
-        ids = self._programs.sample(params, self.seeds, self._generation(generation), self.put(active))
+        ids = self._programs.sample(
+            params,
+            self.seeds,
+            self._generation(generation),
+            self.put(active),
+            self.treatment,
+            self._generation(int(purpose)),
+        )
         return self.get(ids)[:, : self.num_samples]
+
+    def score(
+        self, params: dict, samples: Sequence[Sequence[bytes]], active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """-log M(e) in nats of samples of the active cells, at temperature 1 and as they are sampled; rows of zeros for
+        the others, and behind a cell's last sample. float32 [cells, samples].
+
+        Args:
+          samples: of every cell, none of those that are not `held`.
+        """
+        room = -(-self._num_scored // self.layout.data) * self.layout.data
+        ids = np.zeros((len(samples), room, self._context_length + 1), np.uint8)
+        length = np.zeros((len(samples), room), np.int32)
+        for i, expressions in enumerate(samples):
+            n = len(expressions)
+            ids[i, :n], length[i, :n] = lay_out_expressions(expressions, self._context_length)
+        nats = self._programs.score(params, self.put(ids), self.put(length), self.put(active), self.treatment)
+        plain, written = (self.get(x) for x in nats)
+        return plain, written
+
+    def away_from_copies(self, params: dict, data: TrainData, generation: int, active: np.ndarray) -> dict:
+        """The parameters of the active cells, moved away from those of copies that learnt from `data`."""
+        return self._programs.copy(
+            params, data, self.seeds, self._generation(generation), self.put(active), self.treatment
+        )
 
     def held_out_nll(self, params: dict) -> np.ndarray:
         """-log M(e) in nats of every cell on the held-out real expressions, float32 [cells, expressions]."""
@@ -218,6 +262,7 @@ class Ensemble:
         )
 
     def _generation(self, generation: int) -> jax.Array:
+        """The same number for all runs."""
         return self._put_rows(np.full(self.layout.num_rows, generation, np.int32))
 
 

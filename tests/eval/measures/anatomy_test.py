@@ -67,6 +67,8 @@ def test_anatomy_counts():
     assert json.loads(json.dumps(found)) == found
     assert (found["samples"], found["distinct"], found["distinct_trees"]) == (5, 4, 4)
     assert found["depth"] == [2, 3]
+    assert found["passed_by_depth"] == {"syntactic": [0, 3], "semantic": [0, 2], "in_support": [0, 2]}
+    assert "functions" not in found  # without variables a truth table is a value
     assert found["length"] == [1, 0, 1, 0, 2, 1]
     assert found["symbols"] == {"(": 3, ")": 3, "and": 1, "or": 1, "not": 2, "True": 2, "False": 3}
     assert found["roots"] == [[-1, 2], [0, 3]]
@@ -80,3 +82,17 @@ def test_anatomy_counts():
         "in_support": True,
     }
     assert {t["probability"] for t in found["top"][1:]} == {0.0}
+
+
+def test_anatomy_with_variables():
+    language, nothing = Boolean(1, 3, 2), Examples.drawn([], 0)
+    lines = ["True", "False", "(True", "(p or (not p))", "(p or q)", "((p and (not p)) or (not p))", "(((", ""]
+    samples = Examples.written(language.encode(lines), 0, nothing)
+    found = anatomy(samples, language.verify(samples.expressions), nothing, language)
+    assert json.loads(json.dumps(found)) == found
+    assert found["depth"] == [3, 2, 1, 2]
+    assert found["passed_by_depth"]["syntactic"] == [2, 1, 1, 1]
+    assert found["passed_by_depth"]["semantic"] == [1, 0, 1, 0]
+    # Of the only sample in the support, (p or (not p)): p twice, not p, and what is always true.
+    assert found["functions"] == [[0b0101, 1], [0b1010, 2], [0b1111, 1]]
+    assert found["symbols"]["q"] == 1 and "r" not in found["symbols"]

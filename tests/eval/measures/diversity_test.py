@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eval.diversity import spell
 from eval.measures.diversity import levenshtein_diversity, sample_entropy, top1_share, unique_fraction
 from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.symbols import decode, encode
 
 
@@ -159,7 +160,7 @@ def test_command_depth_flags_and_errors(tmp_path):
 def test_more_unknown_words_than_bytes_stay_apart():
     lines = [f"word{i}" for i in range(60_000)]
     words: dict[str, str] = {}
-    spelled = [spell(line, e, words) for line, e in zip(lines, encode(lines), strict=True)]
+    spelled = [spell(line, e, words, Boolean()) for line, e in zip(lines, encode(lines), strict=True)]
     assert len(set(spelled)) == 60_000
     assert {len(s) for s in spelled} == {1}
     "".join(spelled).encode("utf-8")  # no surrogates
@@ -167,4 +168,4 @@ def test_more_unknown_words_than_bytes_stay_apart():
 
 @given(SYMBOLS.filter(lambda e: 0 not in e))
 def test_known_symbols_are_spelt_alike_in_bytes_and_text(e):
-    assert spell(decode([e])[0], e, {}) == e.decode("latin-1")
+    assert spell(decode([e])[0], e, {}, Boolean()) == e.decode("latin-1")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from eval.measures import registry
+from eval.measures import registry, training
 from eval.measures.measure import DATA, GROUPS, OF_LANGUAGE, OF_RUN, Measure
 from eval.measures.observation import Observation
 from eval.measures.registry import Row, columns, in_reading_order, measure, measures, table
@@ -27,7 +27,7 @@ from tests.columns import SAMPLE_COLUMNS
 
 LANGUAGE = Boolean(1, 2)
 README = Path(__file__).parents[3] / "README.md"
-COUNTERS = dict.fromkeys(("train_loss", "validation_loss", "steps", "train_seconds", "sample_seconds"), 1.0)
+COUNTERS = dict.fromkeys([m.name for m in training.MEASURES if m.name != "train_tokens"], 1.0)
 COUNTERS |= {"self_nll": 1.5, "first_model_nll": 2.5}
 
 
@@ -126,8 +126,13 @@ def test_a_row_has_the_columns():
     assert set(measured("True")) == set(SAMPLE_COLUMNS)
 
 
-@pytest.mark.parametrize("m", measures(LANGUAGE), ids=lambda m: m.name)
-def test_a_measure_needs_what_it_says_and_nothing_else(m):
+@pytest.mark.parametrize("language", [LANGUAGE, Boolean(1, 2, 2)], ids=["constants", "variables"])
+@pytest.mark.parametrize("name", [m.name for m in measures(Boolean(1, 2, 2))])
+def test_a_measure_needs_what_it_says_and_nothing_else(name, language):
+    m = next((m for m in measures(language) if m.name == name), None)
+    if m is None:
+        assert name in ("rows_true", "tv_functions") and language == LANGUAGE
+        return
     given = {
         "samples": ["samples", "verdicts"],
         "training_set": ["training_set"],
@@ -138,9 +143,9 @@ def test_a_measure_needs_what_it_says_and_nothing_else(m):
         "first_likelihood": ["counters"],
         "costs": ["counters"],
     }
-    everything = full_observation()
+    everything = full_observation(language)
     kept = {name: getattr(everything, name) for need in m.needs if need in given for name in given[need]}
-    value, again = m.function(Observation(LANGUAGE, **kept)), m.function(full_observation())
+    value, again = m.function(Observation(language, **kept)), m.function(full_observation(language))
     assert value == again and value is not None
 
 

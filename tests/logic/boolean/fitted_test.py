@@ -8,6 +8,7 @@ import scipy.stats
 from logic.boolean import support
 from logic.boolean.fitted import FittedGrammar, fit
 from logic.boolean.grammar import Grammar
+from logic.boolean.language import Boolean
 from logic.boolean.productions import Productions
 from logic.boolean.symbols import AND, FALSE, NOT, OR, TRUE, encode
 from logic.boolean.verifier import verify
@@ -23,19 +24,19 @@ def exact(grammar) -> FittedGrammar:
     """The real distribution as a member of the family, from weights of the whole support."""
     listed = support.expressions(grammar)
     weight = np.exp(grammar.log_probability(listed))
-    g = Productions()
+    g = Productions.of(grammar.num_variables, grammar.constants)
     node, depth, production = g.parse(listed)
     P = len(g.value_P)
     count = np.bincount(depth * P + production, weight[node], (depth.max() + 1) * P).reshape(-1, P)
-    total = np.stack([np.bincount(g.value_P, row, 2) for row in count])
-    return FittedGrammar(count / np.maximum(total, 1e-300)[:, g.value_P])
+    total = np.stack([np.bincount(g.value_P, row, g.M) for row in count])
+    return FittedGrammar(count / np.maximum(total, 1e-300)[:, g.value_P], g)
 
 
 def choose(rng):
     return lambda log_p_BV: draw(log_p_BV, rng)
 
 
-@pytest.mark.parametrize("bounds", [(1, 2), (0, 2), (2, 3)])
+@pytest.mark.parametrize("bounds", [(1, 2), (0, 2), (2, 3), (1, 2, 1), (0, 2, 2), (1, 3, 1, False), (2, 3, 2, False)])
 def test_the_real_distribution_is_a_member(bounds):
     grammar = Grammar(*bounds)
     listed = support.expressions(grammar)[:: 1 if bounds[1] < 3 else 97]
@@ -99,9 +100,9 @@ def test_samples_have_its_distribution():
     assert scipy.stats.chisquare(classes[0][keep], classes[1][keep]).pvalue > 1e-3
 
 
-def test_next_symbols_are_the_conditionals_of_the_prefix_tree():
+@pytest.mark.parametrize("grammar", [Grammar(1, 2), Grammar(1, 2, 1), Grammar(0, 2, 2)])
+def test_next_symbols_are_the_conditionals_of_the_prefix_tree(grammar):
     """The walk never sees an expression as a whole: its conditionals against sums over the listed support."""
-    grammar = Grammar(1, 2)
     model, listed = exact(grammar), [e + b"\0" for e in support.expressions(grammar)]
     p = np.exp(grammar.log_probability([e[:-1] for e in listed]))
     seen = {}
@@ -116,7 +117,7 @@ def test_next_symbols_are_the_conditionals_of_the_prefix_tree():
         model.write(1, 64, follow)
     assert len(seen) > 80
     for prefix, p_V in seen.items():
-        expected = np.zeros(8)
+        expected = np.zeros(len(grammar.vocabulary))
         for q, e in zip(p, listed, strict=True):
             if e.startswith(prefix):
                 expected[e[len(prefix)]] += q
@@ -144,3 +145,21 @@ def test_two_rows_of_a_truth_table():
     assert sorted(g.value_P[production[node == 0]].tolist()) == [1, 1, 2, 3]
     assert sorted(g.value_P[production[node == 1]].tolist()) == [0, 1, 1, 2, 3]
     assert g.symbol_P[production[(node == 1) & (depth == 1)]].tolist() == [AND]
+
+
+@pytest.mark.parametrize("leaves", [(1, True), (2, True), (2, False)])
+def test_a_fit_with_variables_writes_tautologies_as_often_as_it_says(leaves):
+    language = Boolean(1, 3, *leaves)
+    samples = [*language.sample(300, np.random.default_rng(0)), *language.encode(["(p or p)", "p", ""])]
+    model, left_out = language.fit(samples)
+    assert left_out == 3
+    written = model.write(4_000, 64, choose(np.random.default_rng(1)))
+    assert language.verify(written)["in_support"].all()
+    counts, (common, times) = Counter(written), Counter(written).most_common(1)[0]
+    p = float(np.exp(model.log_likelihood([common], 64))[0])
+    assert times / counts.total() == pytest.approx(p, abs=4 * (p * (1 - p) / counts.total()) ** 0.5)
+
+
+def test_too_many_variables_are_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"^language\.num_variables = 3: the grammar learner is for at most 2$"):
+        Boolean(1, 3, 3).fit([])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from logic.boolean.grammar import Grammar
 from logic.boolean.symbols import AND, CLOSE, NOT, OPEN, OR, TRUE, encode
-from logic.boolean.trees import commutative_form, correctness_by_depth, root_operator, subtree_counts
+from logic.boolean.trees import commutative_form, root_operator, subtree_counts
 from logic.boolean.truth_table import evaluate
 
 
@@ -39,13 +39,6 @@ def test_what_is_not_fully_bracketed_has_no_subtrees():
     counts = subtree_counts(encode(lines, 2), 2)
     assert counts.sum() == 1 and counts[0b1100] == 1
     assert subtree_counts([], 1).tolist() == [0, 0, 0, 0]
-
-
-def test_correctness_by_depth():
-    lines = ["True", "False", "(True", "(p or (not p))", "(p or q)", "((p and (not p)) or (not p))", "(((", ""]
-    by_depth = correctness_by_depth(evaluate(encode(lines, 2), 2))
-    assert [x.tolist() for x in by_depth] == [[3, 2, 1, 2], [2, 1, 1, 1], [1, 0, 1, 0]]
-    assert [x.tolist() for x in correctness_by_depth(evaluate([]))] == [[], [], []]
 
 
 def test_words_that_are_no_operands_are_not_put_in_order():
