@@ -52,7 +52,9 @@ _SAVE_MINUTES = flags.DEFINE_float(
     lower_bound=0,
 )
 _KEEP = flags.DEFINE_string(
-    "keep", "all", "checkpoints of past generations: all, last (the newest two), or every:K (these and every K-th)"
+    "keep",
+    "all",
+    "checkpoints of past generations: all, last (the first and the newest two), or every:K (these and every K-th)",
 )
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",

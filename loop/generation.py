@@ -25,6 +25,7 @@ from loop.training.curves import Curves
 from loop.training.data import TrainData, lay_out
 from loop.training.ensemble import Ensemble, Facts
 from loop.training.memory import capacity
+from loop.training.self_likelihood import judge
 from loop.training.train import TrainState
 
 
@@ -100,15 +101,17 @@ def _run_networks(
     scores = _score(config, ensemble, cells, state.best_params, written, past, _followed(leader), finite)
     sample_seconds = time.monotonic() - clock
     nll = ensemble.held_out_nll(state.best_params)
+    state = state.replace(opt_state=None, params=None)  # makes room for the models of generation 0
+    likelihoods = judge(ensemble, state.best_params, generation, written, finite, leader)
 
-    host = ensemble.get(state.replace(opt_state=None, params=None))
-    params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
+    host = ensemble.get(state)
+    trained_here = np.flatnonzero(active).tolist()
+    params = {i: ensemble.place(jax.tree.map(lambda x, i=i: x[i], host.best_params), i) for i in trained_here}
     outcomes = {}
     for i in params:
         train = training_sets[cells[i]]
         if train is None or owner[cells[i]] != jax.process_index():
             continue
-        tokens = int(facts.step[i]) * config.train.batch_size * config.model.context_length
         counters = {
             "train_loss": float(host.train_loss[i]),
             "validation_loss": float(host.validation_loss[i]),
@@ -116,14 +119,14 @@ def _run_networks(
             # Cells run side by side: the wall time is shared out by the work done.
             "train_seconds": train_seconds * float(facts.step[i] / facts.step.sum()),
             "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
-            "train_tokens": tokens,
+            "train_tokens": int(facts.step[i]) * config.train.batch_size * config.model.context_length,
+            **likelihoods.get(i, {}),
         }
         status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
         samples = Examples.written(written[i], generation, train)
         verdicts = config.language.verify(samples.expressions)
         checkpoint = Checkpoint(params[i], train, counters, nll[i])
-        own_scores = scores.get(cells[i], {})
-        outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i), own_scores)
+        outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i), scores.get(cells[i], {}))
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return _of_all_cells(outcomes, leader)
 
@@ -314,7 +317,3 @@ def _of_all_cells(outcomes: Mapping[Cell, Outcome], leader: Mapping[Cell, Cell])
 
     parts = {cell: with_part(outcome, sharing[cell]) for cell, outcome in outcomes.items()}
     return {cell: parts[first] for cell, first in leader.items()}
-
-
-def _cell_params(params: dict, i: int) -> dict:
-    return {k: _cell_params(v, i) if isinstance(v, dict) else v[i] for k, v in params.items()}

@@ -15,7 +15,7 @@ from loop.config import Config
 from loop.generation import run_generation
 from loop.outcome import Outcome
 from loop.record import Measure, Measured, Recorder
-from loop.resume import Loop, complete_rows, endings, rebuild, reload
+from loop.resume import Loop, complete_rows, endings, first_models, rebuild, reload
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
 from loop.training.ensemble import Ensemble
@@ -58,6 +58,8 @@ def run(config: Config, directory: RunDirectory, measure: Measure, control: Cont
     if multihost.is_writer():
         directory.remove_from(start)  # of another past: not complete, damaged, or after something damaged
     multihost.barrier("removed")
+    if ensemble is not None and start > 0:
+        ensemble.first = first_models(config, directory, ensemble, loops.keys(), control.warn)
     seeds = {cell.seed for cell in held}
     state = directory.load_state(start, control.warn, lambda c: c in held or (start == 0 and c.seed in seeds))
     multihost.check_equal(state and state[0], "the saved states in --workdir")

@@ -209,6 +209,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
+        signs=summary.SIGNS,
         effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         last_shares={run.label: decomposition.last_rows(run.decompositions) for run in runs},

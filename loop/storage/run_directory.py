@@ -180,7 +180,8 @@ class RunDirectory(RunReader):
         """Removes the checkpoints of old generations. Samples stay, and with them all that training sets are made of.
 
         Args:
-          keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
+          keep: `all`; `last`: only that of generation 0 and the newest two complete ones; `every:K`: these and the
+            multiples of K.
         """
         self._checkpoints.prune(keep)
 

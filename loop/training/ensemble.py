@@ -9,7 +9,7 @@ Of several processes each feeds the cells on its own devices, and brings only th
 alike, such as which cells have steps left, are `facts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -24,7 +24,7 @@ from loop.training import multihost, train
 from loop.training.data import TrainData
 from loop.training.memory import check_members, groups, members_that_fit
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
-from loop.training.programs import RUN, Layout, build, scored
+from loop.training.programs import RUN, Layout, build, num_to_judge, scored
 from loop.training.treatment import treatments
 from model.likelihood import lay_out_expressions
 
@@ -54,6 +54,13 @@ class Facts(NamedTuple):
     newest_validation_loss: np.ndarray  # float32_N: likewise
 
 
+class First(NamedTuple):
+    """The models of generation 0, on the host: a device needs them only while it judges samples."""
+
+    params: dict  # one entry per cell; zeros for cells that are not `held`
+    known: np.ndarray  # bool_N: False where the checkpoint of generation 0 could not be read
+
+
 class Ensemble:
     """Trains and samples the cells of a sweep side by side.
 
@@ -61,7 +68,7 @@ class Ensemble:
     equally busy while only some cells are. Rows that no cell owns are padding and never active.
 
     `owner[i]` is the process of the first device with cell i: it measures the cell. `held`, bool_N, are the cells with
-    a device of this process: it has their training sets.
+    a device of this process: it has their training sets. `first` is set in generation 0, or when a run goes on.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Ensemble:
         n = len(seeds)
         self._lay_out(config, n, members, mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size))
         self.sharding = NamedSharding(self.layout.mesh, RUN)
+        self.config = config
+        self.first: First | None = None
         self.num_samples, self.num_held_out = config.loop.num_samples, config.loop.num_held_out
         self.seeds = self.put(np.asarray(seeds, np.uint32))
         like_start = self.seeds, self._generation(0), self.put(np.zeros(n, bool))
@@ -219,6 +228,38 @@ class Ensemble:
     def held_out_nll(self, params: dict) -> np.ndarray:
         """-log M(e) in nats of every cell on the held-out real expressions, float32 [cells, expressions]."""
         return self.get(self._programs.nll(params))[:, : self.num_held_out]
+
+    def samples_nll(self, params: dict, samples: Mapping[int, Sequence[bytes]]) -> dict[int, np.ndarray]:
+        """-log M(e) in nats of samples of the cells, as many of each as are to be judged; of others any value."""
+        n, T = num_to_judge(self.config, self.layout), self.config.model.context_length
+        ids, lengths = np.zeros((len(self.rows), n, T + 1), np.uint8), np.zeros((len(self.rows), n), np.int32)
+        for i, mine in samples.items():
+            ids[i, : len(mine)], lengths[i, : len(mine)] = lay_out_expressions(mine, T)
+        nll = self.get(self._programs.samples_nll(params, self.put(ids), self.put(lengths)))
+        return {i: nll[i, : len(mine)] for i, mine in samples.items()}
+
+    def pick(self, params: dict, cells: Sequence[int]) -> dict:
+        """On the host, one entry per cell: the parameters of `cells[i]` for cell i."""
+        rows = np.zeros(self.layout.num_rows, np.int32)
+        rows[self.rows] = self.rows[list(cells)]
+        return self.get(self._programs.pick(params, self._put_rows(rows)))
+
+    def stack(self, params: Sequence[dict | None]) -> dict:
+        """On the host, one entry per cell: those parameters; zeros where there is None."""
+        some = [p for p in params if p is not None]
+        shapes = self._programs.shapes.best_params
+
+        def one(like: jax.ShapeDtypeStruct, *leaves: np.ndarray) -> np.ndarray:
+            found = iter(leaves)
+            return np.stack([np.zeros(like.shape[1:], like.dtype) if p is None else next(found) for p in params])
+
+        return jax.tree.map(one, shapes, *some)
+
+    def put_params(self, params: dict) -> dict:
+        """The opposite of `pick` and `stack`: on the devices, laid out as the state is."""
+        return jax.tree.map(
+            lambda x: self.put(x, state_sharding(self.layout.mesh, (self.layout.num_rows, *x.shape[1:]))), params
+        )
 
     def _generation(self, generation: int) -> jax.Array:
         """The same number for all runs."""

@@ -20,6 +20,7 @@ from loop.blocks import held_out_expressions
 from loop.config import Config
 from loop.remedies import needing, reach, remedies_of
 from loop.remedies.remedy import WRITTEN
+from loop.self_likelihood import num_judged
 from loop.streams import key
 from loop.training import multihost, train
 from loop.training.data import TrainData
@@ -60,6 +61,8 @@ class Programs(NamedTuple):
     facts: Wrapped  # state -> (active, step, loss, finite, newest_train_loss, newest_validation_loss)
     sample: Wrapped  # params, seeds, generations, active, treatment, purposes of the stream -> ids
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
+    samples_nll: Wrapped  # params, ids, lengths -> -log M(e) of a fixed number of samples
+    pick: Wrapped  # params, rows -> the params of those rows
     score: Wrapped  # params, ids, lengths, active, treatment -> -log M(e) at temperature 1 and as it is sampled
     copy: Wrapped  # params, data, seeds, generations, active, treatment -> params, moved away from a copy's
     over_run: Wrapped  # array -> the same, not split along `data`
@@ -165,6 +168,23 @@ def _nll(config: Config, layout: Layout) -> Callable:
     return nll
 
 
+def _samples_nll(config: Config, layout: Layout) -> Callable:
+    """Likewise of samples, uint8 [N, T + 1] with their lengths, where N is `num_to_judge`."""
+    judged = num_to_judge(config, layout) // layout.data
+
+    def nll(params: dict, ids: jax.Array, length_N: jax.Array) -> jax.Array:
+        begin = jax.lax.axis_index("data") * judged
+        mine, lengths = (jax.lax.dynamic_slice_in_dim(x, begin, judged) for x in (ids, length_N))
+        return expression_nll(config.model, params, mine, lengths)
+
+    return nll
+
+
+def num_to_judge(config: Config, layout: Layout) -> int:
+    """The samples of a cell that are judged, padded so that the devices of a run judge as many each."""
+    return -(-num_judged(config.loop.num_samples) // layout.data) * layout.data
+
+
 def scored(config: Config) -> int:
     """Samples that a model scores: its own, and those of earlier generations that remedies look back on."""
     return config.loop.num_samples * max((reach(cell.remedy) for cell in config.networks()), default=1)
@@ -242,6 +262,8 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
         facts=jax.jit(facts, out_shardings=None if multihost.alone() else NamedSharding(mesh, WHOLE)),
         sample=jax.jit(over_runs(over_groups(_sample(config, layout), layout), layout, _BOTH, by_part)),
         nll=jax.jit(over_runs(over_groups(_nll(config, layout), layout), layout, _BOTH, by_part)),
+        samples_nll=jax.jit(over_runs(over_groups(_samples_nll(config, layout), layout), layout, _BOTH, by_part)),
+        pick=jax.jit(lambda params, rows: jax.tree.map(lambda x: x[rows], params), out_shardings=shardings.best_params),
         score=jax.jit(over_runs(over_groups(_score(config, layout), layout), layout, _BOTH, by_part)),
         copy=jax.jit(
             over_runs(over_groups(_copy(config, _placement(layout)), layout), layout, {"run"}),

@@ -28,6 +28,7 @@ from tests.columns import SAMPLE_COLUMNS
 LANGUAGE = Boolean(1, 2)
 README = Path(__file__).parents[3] / "README.md"
 COUNTERS = dict.fromkeys([m.name for m in training.MEASURES if m.name != "train_tokens"], 1.0)
+COUNTERS |= {"self_nll": 1.5, "first_model_nll": 2.5}
 
 
 def of_samples(samples: list[bytes]) -> Row:
@@ -138,6 +139,8 @@ def test_a_measure_needs_what_it_says_and_nothing_else(name, language):
         "training_subset": ["training_set", "subsets", "subset_size"],
         "held_out": ["held_out", "held_out_nll"],
         "training": ["counters"],
+        "self_likelihood": ["counters"],
+        "first_likelihood": ["counters"],
         "costs": ["counters"],
     }
     everything = full_observation(language)
