@@ -41,12 +41,8 @@ class MeanField:
     from_first_data: dict[int, np.ndarray]  # by seed: log-samples at the fixed point that its D_0 runs into
 
 
-def solve(real: Real, setting: Setting, generations: int, first_data: Mapping[int, np.ndarray]) -> MeanField:
-    """Iterates the generations asked for, and on until diversity has surely come close, at most to `HORIZON`.
-
-    Args:
-      first_data: log-shares of the D_0 of every seed.
-    """
+def solve(real: Real, setting: Setting, generations: int, from_first_data: dict[int, np.ndarray]) -> MeanField:
+    """Iterates the generations asked for, and on until diversity has surely come close, at most to `HORIZON`."""
     path = trajectory(real, setting)
     steps = [next(path) for _ in range(generations)]
     log_fixed_U, residual = fixed_point(real, setting, steps[-1][1])
@@ -54,7 +50,6 @@ def solve(real: Real, setting: Setting, generations: int, first_data: Mapping[in
     # Distances are at most 1, so diversity differs by at most twice the total variation.
     while len(steps) < HORIZON and total_variation(steps[-1][0], log_fixed_samples_U) > CLOSE / 10:
         steps.append(next(path))
-    ends = {seed: fixed_point(real, setting, log_p_U)[0] for seed, log_p_U in first_data.items()}
     return MeanField(
         [log_samples_U for log_samples_U, _ in steps],
         [log_train_U for _, log_train_U in steps],
@@ -62,7 +57,7 @@ def solve(real: Real, setting: Setting, generations: int, first_data: Mapping[in
         log_fixed_samples_U,
         residual,
         growth(real, setting, log_fixed_U),
-        {seed: real.tree.sharpen(log_p_U, setting.sample) for seed, log_p_U in ends.items()},
+        from_first_data,
     )
 
 
@@ -147,11 +142,23 @@ def first_data(config: Config, real: Real) -> dict[int, np.ndarray]:
     return found
 
 
-def mean_fields(config: Config, progress: Callable[[float], None] | None = None) -> dict[Setting, dict[str, Any]]:
-    """Everything of one configuration, as `measure` gives it. Raises UsageError where the support is too long."""
-    real, generations = Real.of(config), config.loop.generations
+def mean_fields(
+    config: Config, progress: Callable[[float], None] | None = None, most: int | None = None
+) -> dict[Setting, dict[str, Any]]:
+    """Everything of one configuration, as `measure` gives it.
+
+    Raises UsageError where the support is too long: of more than `most` expressions, or than can be listed.
+    """
+    real, generations = Real.of(config, most), config.loop.generations
     starts = first_data(config, real)
-    fields = {setting: solve(real, setting, generations, starts) for setting in settings_of(config)}
+    ends: dict[tuple[float, bool], dict[int, np.ndarray]] = {}  # the same for all cycles
+    fields = {}
+    for setting in settings_of(config):
+        equation = setting.fresh_ratio, setting.is_constant
+        if equation not in ends:
+            limits = {seed: fixed_point(real, setting, log_p_U)[0] for seed, log_p_U in starts.items()}
+            ends[equation] = {seed: real.tree.sharpen(end_U, setting.sample) for seed, end_U in limits.items()}
+        fields[setting] = solve(real, setting, generations, ends[equation])
     return measure(real, fields, generations, config.loop.num_samples, progress)
 
 

@@ -61,13 +61,15 @@ class Real:
     log_p_U: np.ndarray
 
     @classmethod
-    def of(cls, config: Config) -> "Real":
-        """Raises UsageError where there are too many expressions."""
+    def of(cls, config: Config, most: int | None = None) -> "Real":
+        """Raises UsageError where there are too many expressions: more than `most`, or than can be listed."""
         T = config.model.context_length
         try:
             listed, log_p = config.language.whole_support()
         except ValueError as error:
             raise UsageError(f"{error}: the mean field is not computed") from error
+        if most is not None and len(listed) > most:
+            raise UsageError(f"the language has {len(listed):,} expressions, more than {most:,}")
         tree = PrefixTree(listed, T)
         place = {e: i for i, e in enumerate(tree.expressions)}
         cut = [place[e[:T]] for e in listed]  # several long expressions can be one sample

@@ -6,6 +6,7 @@ Not here, because they change no result: where files go, how many devices, how m
 import dataclasses
 import difflib
 import itertools
+import math
 from typing import Any
 
 from logic.boolean.language import Boolean
@@ -49,9 +50,12 @@ class TrainConfig:
         for name in ("batch_size", "max_steps", "eval_interval", "eval_batches"):
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "allowed are integers from 1")
         for name in ("warmup_steps", "patience", "min_learning_rate", "weight_decay"):
-            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "allowed are numbers from 0")
+            _check(
+                0 <= getattr(self, name) < math.inf, f"train.{name}", getattr(self, name), "allowed are numbers from 0"
+            )
         for name in ("learning_rate", "grad_clip"):
-            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "allowed are numbers above 0")
+            allowed = "allowed are numbers above 0; 1e30 is as good as infinite"
+            _check(0 < getattr(self, name) < math.inf, f"train.{name}", getattr(self, name), allowed)
         for name in ("beta1", "beta2"):
             _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "allowed are 0 <= beta < 1")
         share = self.validation_fraction

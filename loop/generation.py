@@ -21,6 +21,7 @@ from loop.remedies import acting, needing, network_part, remedies_of
 from loop.remedies.remedy import SURPRISE, WRITTEN
 from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
+from loop.training.curves import Curves
 from loop.training.data import TrainData, lay_out
 from loop.training.ensemble import Ensemble, Facts
 from loop.training.memory import capacity
@@ -89,7 +90,8 @@ def _run_networks(
     leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
 
-    state, facts, train_seconds = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
+    trained = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
+    state, facts, curves, train_seconds = trained
     clock = time.monotonic()
     finite = facts.finite & active
     state = _combine(config, ensemble, cells, generation, state, finite)
@@ -119,8 +121,9 @@ def _run_networks(
         status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
         samples = Examples.written(written[i], generation, train)
         verdicts = config.language.verify(samples.expressions)
-        trained = Checkpoint(params[i], train, counters, nll[i])
-        outcomes[cells[i]] = Outcome(trained, samples, verdicts, status, scores.get(cells[i], {}))
+        checkpoint = Checkpoint(params[i], train, counters, nll[i])
+        own_scores = scores.get(cells[i], {})
+        outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i), own_scores)
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return _of_all_cells(outcomes, leader)
 
@@ -198,25 +201,30 @@ def _train(
     active: np.ndarray,
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None,
-) -> tuple[TrainState, Facts, float]:
-    """The state when no active cell has steps left, what is known of it, and the seconds that it took in all."""
+) -> tuple[TrainState, Facts, Curves, float]:
+    """The state when no active cell has steps left, what is known of it, how it got there, and the seconds that it
+    took in all."""
     clock = time.monotonic()
     data = _lay_out(config, ensemble, cells, generation, training_sets, active)
+    begun = _saved_trees(cells, generation, active, saved or {})
     if saved is None:
         state = ensemble.start(generation, active)
     else:
-        state = ensemble.restore(_saved_states(cells, generation, active, saved))
+        state = ensemble.restore([tree and tree["state"] for tree in begun])
         clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
+    curves = Curves([tree["curve"] if tree else None for tree in begun])
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
         seconds = np.array(time.monotonic() - clock)
         states = ensemble.snapshot(state, np.flatnonzero(active).tolist())
-        return {cells[i]: {"state": tree, "seconds": seconds} for i, tree in states.items()}
+        return {cells[i]: {"state": s, "seconds": seconds, "curve": curves.of(i)} for i, s in states.items()}
 
     facts = ensemble.facts(state)
     while facts.active.any():
+        trained = facts.active
         state = ensemble.train_chunk(state, data, generation)
         facts = ensemble.facts(state)
+        curves.add(trained, facts)
         progress = TrainingProgress(
             step=int(facts.step[active].min()),
             loss=float(facts.loss[active].mean()),
@@ -224,7 +232,7 @@ def _train(
             done=not facts.active.any(),
         )
         between(progress, snapshot)
-    return state, facts, time.monotonic() - clock
+    return state, facts, curves, time.monotonic() - clock
 
 
 def _alike(cell: Cell) -> tuple[int, str]:
@@ -232,14 +240,13 @@ def _alike(cell: Cell) -> tuple[int, str]:
     return cell.seed, network_part(cell.remedy)
 
 
-def _saved_states(
+def _saved_trees(
     cells: list[Cell], generation: int, active: np.ndarray, saved: Mapping[Cell, dict[str, Any]]
 ) -> list[dict[str, Any] | None]:
-    """The saved state of every active cell. In generation 0 one cell works for all of its seed, and on other devices
+    """What is saved of every active cell. In generation 0 one cell works for all of its seed, and on other devices
     it may have been another one."""
     same = {_alike(cell): tree for cell, tree in saved.items()} if generation == 0 else {}
-    trees = [saved.get(cell) or same.get(_alike(cell)) if on else None for cell, on in zip(cells, active, strict=True)]
-    return [tree and tree["state"] for tree in trees]
+    return [saved.get(cell) or same.get(_alike(cell)) if on else None for cell, on in zip(cells, active, strict=True)]
 
 
 def _lay_out(

@@ -40,7 +40,13 @@ class Recorder:
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)  # several processes agreed on it
 
     def commit(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
-        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it."""
+        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it.
+
+        The curves come first: once samples and checkpoint are there, a run that was killed only measures.
+        """
+        curves = {cell: outcome.curve for cell, outcome in outcomes.items() if len(outcome.curve)}
+        if curves and multihost.is_writer():
+            self.directory.write_curves(generation, curves)
         alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
         if alive:
             if multihost.is_writer():
@@ -95,3 +101,4 @@ class Recorder:
         self.directory.write_rows(self.rows)
         self.directory.drop_states(lambda t: t <= generation)
         self.directory.prune(self.control.keep)
+        self.control.recorded(self.directory, generation)

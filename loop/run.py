@@ -95,6 +95,10 @@ def _run_generations(
     """The generations from `start` on, the first of them from a saved state if there is one."""
     watch = Watch(config, directory, start, control, recorder.stopping)
     commit: Future[Measured] | None = None
+    # Here and not in the second thread: while TFDS is being imported, etils replaces `__import__` for all threads, and
+    # what another thread imports meanwhile, as orbax does when it saves, is none of what it asked for.
+    import loop.storage.samples  # noqa: F401
+
     with _background() as background, _whole(lambda: commit):
         for t in range(start, config.loop.generations):
             watch.begin()

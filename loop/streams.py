@@ -5,6 +5,8 @@ import enum
 import jax
 import numpy as np
 
+KEYS = "threefry2x32"  # JAX's kind of keys: another one, such as rbg, gives other results, and others under vmap
+
 
 class Purpose(enum.IntEnum):
     """What a random stream is for. Values are part of every result: append, never renumber."""
@@ -33,4 +35,4 @@ def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generat
 
 def key(seed: jax.Array, generation: jax.Array, purpose: Purpose | jax.Array) -> jax.Array:
     """The stream as a JAX key, for work on the device; all of these may be traced."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), generation), purpose)
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=KEYS), generation), purpose)

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from logic.languages import language_of
 from loop.cell import KEYS, Cell
 from loop.cycles import CONTROLS
 from loop.storage.atomic_files import write_atomically
+from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
 from loop.storage.shards import ShardedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from eval.references import References
+    from eval.statistics.decomposition import Decomposition
     from eval.statistics.findings import Finding
     from eval.statistics.leaderboard import Entry
     from eval.statistics.summary import Summary
@@ -44,6 +48,8 @@ class Run:
     findings: "list[Finding]"
     comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
+    references: "References"  # mean fields
+    decompositions: "list[Decomposition]"  # whose fall it is, per (cycle, fresh ratio)
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
     leaderboard: "list[Entry]"  # remedies against none
@@ -63,6 +69,22 @@ class Run:
         return {}
 
     @property
+    def shares(self) -> list[str]:
+        """One sentence per (cycle, fresh ratio) of which it can be told: what part of the fall is whose."""
+        from eval.statistics import decomposition
+
+        return [decomposition.sentence(d) for d in self.decompositions]
+
+    @property
+    def untold(self) -> list[str]:
+        """Why parts of the falls cannot be told apart; empty where they can."""
+        from eval.statistics.decomposition import MEMORISER
+
+        none = "no memoriser: --config.sweep.learners=transformer,memoriser runs it beside the networks"
+        reasons = [self.references.missing, "" if MEMORISER in set(self.metrics["learner"]) else none]
+        return [reason for reason in reasons if reason]
+
+    @property
     def state(self) -> str:
         """How far the run is."""
         last = int(self.metrics["generation"].max())
@@ -78,7 +100,8 @@ class Run:
 
 def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
-    from eval.statistics import fall, findings, leaderboard, summary
+    from eval.references import references
+    from eval.statistics import decomposition, fall, findings, leaderboard, summary
 
     record = directory.config()
     with usage_errors():
@@ -89,7 +112,9 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         raise UsageError(f"--workdir {directory.path}: no generation is finished yet, nothing to report")
     summarised = summary.summary(metrics, statuses)
     falls = fall.declines(metrics)  # once: findings, list and table say the same
-    found, sentences = findings.findings(metrics, falls), [fall.sentence(decline) for decline in falls]
+    fields = references(record)
+    found = findings.findings(metrics, falls, decomposition.prediction(falls, fields.fields))
+    sentences = [fall.sentence(decline) for decline in falls]
     comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(
         label,
@@ -101,6 +126,8 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         found,
         comparisons,
         sentences,
+        fields,
+        decomposition.decompose(metrics, fields.fields),
         language,
         controls,
         leaderboard.leaderboard(metrics),
@@ -117,17 +144,25 @@ def _labels(directories: Sequence[RunReader]) -> list[str]:
     return labels
 
 
+def _label(directory: RunReader, labels: Mapping[Path, str]) -> str:
+    """A run's name on the page; of several runs in one, those of the first ones."""
+    parts = directory.parts if isinstance(directory, PooledRun) else [directory]
+    more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+    return " + ".join(labels[part.path] for part in parts[:3]) + more
+
+
 def _render(runs: Sequence[Run], folder: Path) -> str:
     """Writes figures and tables into the folder and returns the page."""
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, depths, effects, figures, functions, page, samples, text
-    from eval.statistics import curves, findings, leaderboard, summary
+    from eval.report import charts, decomposition_figure, depths, effects, figures, functions, page, samples, text
+    from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
-    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject)
+    drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
+    drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
     drawn += effects.draw_effects(runs[0].leaderboard, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
@@ -176,6 +211,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         events=summary.EVENTS,
         effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
+        last_shares={run.label: decomposition.last_rows(run.decompositions) for run in runs},
         number=text.number,
         interval=text.interval,
         span=text.span,
@@ -190,7 +226,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunReader]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    A run with further axes counts as its parts. An old report is there until the new page takes its place at once.
+    A run with further axes counts as its parts; runs that differ in the sweep only are one (loop/storage/pooled.py). An
+    old report is there until the new page takes its place at once.
 
     Raises:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
@@ -199,7 +236,9 @@ def build_report(directories: Sequence[RunReader]) -> Path:
     parts = [part for directory in directories for part in directory.settings()]
     parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
-    runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
+    labels = dict(zip((part.path for part in unique), _labels(unique), strict=True))
+    pooled = pool(unique, lambda line: print(f"eval.report: {line}", file=sys.stderr))
+    runs = [read_run(directory, _label(directory, labels)) for directory in pooled]
     try:
         with tempfile.TemporaryDirectory(prefix="report-") as scratch:
             page = _render(runs, Path(scratch))

@@ -12,12 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.report.figures import LOOK, Drawn
+from eval.report.figures import Drawn
+from eval.report.style import MARKERS, STYLE
 from eval.statistics.curves import fresh_ratio
 from eval.statistics.leaderboard import EFFECTS, Entry, records
 
 NAME = "remedies"
-_MARKERS = "osD^vP*X"
 _BY_CORRECTNESS, _COST = "correctness", "samples written or verified beyond none's, one cell"
 
 
@@ -26,7 +26,7 @@ def draw_effects(entries: Sequence[Entry], folder: Path) -> list[Drawn]:
     if not any(entry.effects["diversity"].mean is not None for entry in entries):
         return []
     has_truth = any(entry.effects[_BY_CORRECTNESS].mean is not None for entry in entries)
-    with mpl.rc_context(LOOK):
+    with mpl.rc_context(STYLE):
         fig = Figure(figsize=(10 if has_truth else 5.5, 5), layout="constrained")
         axes = fig.subplots(1, 1 + has_truth, squeeze=False, sharey=True)[0]
         if has_truth:
@@ -63,7 +63,7 @@ def _panel(ax: Axes, entries: Sequence[Entry], label: str, across: str | None) -
             [y.mean],
             yerr=bars,
             color=mpl.colormaps["tab20"](number % 20),
-            marker=_MARKERS[groups.index(group) % len(_MARKERS)],
+            marker=MARKERS[groups.index(group) % len(MARKERS)],
             linestyle="",
             elinewidth=0.8,
             label=f"{entry.remedy} ({group[0]}, φ = {group[1]:g})" if len(groups) > 1 else entry.remedy,

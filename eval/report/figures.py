@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -20,8 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eval.measures import registry
+from eval.report.style import CONTROL, LINES, MARKERS, STYLE
+from eval.report.theory import CAPTIONS, draw_theory, theory
 from eval.statistics.curves import networks
+from eval.statistics.decomposition import Fields
 from logic.language import Language
+from loop.cell import TRANSFORMER
 
 Runs = Mapping[str, pd.DataFrame]  # label -> metrics; the label is shown only if there are several
 Controls = Collection[str]  # cycles that never train on generated examples
@@ -38,27 +43,6 @@ FIGURES: dict[
 }
 BAND = "Lines are means over the seeds that got there, bands reach from the smallest to the largest seed"
 REFERENCE = "the dashed grey line is the control, trained on new real data in every generation"
-
-_CONTROL = {"color": "0.4", "linestyle": (0, (4, 2)), "marker": ""}
-_LINES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-_MARKERS = "osD^vP*X"
-LOOK: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.3",
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.9,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "svg.hashsalt": "self-consuming-loop",  # ids are random without it
-    "savefig.facecolor": "white",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +106,8 @@ def _ratio_styles(table: pd.DataFrame, subject: Subject) -> dict[float, dict[str
     return {
         ratio: {
             "color": shade(0.74 * i / max(len(ratios) - 1, 1)),
-            "linestyle": _LINES[i % len(_LINES)],
-            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": LINES[i % len(LINES)],
+            "marker": MARKERS[i % len(MARKERS)],
         }
         for i, ratio in enumerate(ratios)
     }
@@ -152,7 +136,7 @@ def _draw_panel(
 ) -> None:
     """One cycle of one run."""
     for name, control in table[table["cycle"].isin(subject.controls)].groupby("cycle"):
-        _draw_line(ax, control, measure, _CONTROL, f"control ({name})", zorder=3)
+        _draw_line(ax, control, measure, CONTROL, f"control ({name})", zorder=3)
     for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in subject.controls else ():
         # The smallest ratio lies on top: it is the one that the eye should find.
         _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)
@@ -164,7 +148,7 @@ def _draw_panel(
 def _finish(fig: Figure, axes: list[Axes], title: str) -> None:
     """One legend for all panels, above them, where no data is."""
     entries = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    order = sorted(entries, key=lambda label: (label.startswith("control"), label))
+    order = sorted(entries, key=lambda label: (label in CAPTIONS, label.startswith("control"), label))
     rows = math.ceil(len(order) / max(2, int(fig.get_figwidth() / 1.3)))
     columns = math.ceil(len(order) / rows)
     fig.legend(
@@ -207,7 +191,7 @@ def draw(runs: Runs, measures: tuple[str, ...], subject: Subject) -> tuple[Figur
         columns = len(measures)  # a panel for each, side by side
     places = [(*panel, measure) for panel in panels for measure in measures]
     rows = math.ceil(len(places) / columns)
-    with mpl.rc_context(LOOK):
+    with mpl.rc_context(STYLE):
         fig = Figure(figsize=(max(3.5 * columns, 5.5), 2.6 * rows + 0.8), layout="constrained")
         axes = list(fig.subplots(rows, columns, squeeze=False, sharex=True).flat)
         for i, (ax, (label, cycle, measure)) in enumerate(zip(axes, places, strict=False)):
@@ -227,47 +211,65 @@ def draw(runs: Runs, measures: tuple[str, ...], subject: Subject) -> tuple[Figur
     return fig, table
 
 
-def draw_headline(run: pd.DataFrame, subject: Subject) -> tuple[Figure, pd.DataFrame, str]:
-    """Diversity beside correctness, for the cycle with the most fresh ratios; returns that cycle too."""
-    looping = run[~run["cycle"].isin(subject.controls)]
-    ratios = (looping if len(looping) else run).groupby("cycle", sort=False)["fresh_ratio"].nunique()
+def draw_headline(
+    run: pd.DataFrame, subject: Subject, fields: Fields = MappingProxyType({})
+) -> tuple[Figure, pd.DataFrame, str]:
+    """Diversity beside correctness, for the cycle with the most fresh ratios; returns that cycle too.
+
+    Beside the diversity of the networks, thin, are those of the memoriser and of the mean field, where there are any.
+    """
+    drawn = networks(run)
+    looping = drawn[~drawn["cycle"].isin(subject.controls)]
+    ratios = (looping if len(looping) else drawn).groupby("cycle", sort=False)["fresh_ratio"].nunique()
     cycle = str(ratios.idxmax())
-    table = curves({"": run[run["cycle"].isin([cycle, *subject.controls])]}, subject.headline).drop(columns="run")
+    mine = drawn[drawn["cycle"].isin([cycle, *subject.controls])]
+    table = curves({"": mine}, subject.headline).drop(columns="run")
     styles = _ratio_styles(table, subject)
-    with mpl.rc_context(LOOK):
+    beside = theory(run, fields, cycle) if TRANSFORMER in set(drawn["learner"]) else pd.DataFrame()
+    with mpl.rc_context(STYLE):
         fig = Figure(figsize=(9, 3.9), layout="constrained")
         axes = list(fig.subplots(1, 2))
         titles = "How diverse it is", "How correct it is" if subject.correctness else "How much is distinct"
         for ax, measure, title in zip(axes, subject.headline, titles, strict=True):
             _draw_panel(ax, table, cycle, measure, styles, subject)
-            _limits([ax], measure, table, subject)
+            both = pd.concat([table, beside]) if measure == "levenshtein_diversity" else table
+            _limits([ax], measure, both, subject)
             ax.set(xlabel="generation", ylabel=subject.labels[measure])
             ax.set_title(title)
+        if len(beside):
+            draw_theory(axes[0], beside, {ratio: style["color"] for ratio, style in styles.items()})
+            table = pd.concat([table.assign(learner=TRANSFORMER), beside], ignore_index=True)
         _finish(fig, axes, f"What the model writes, cycle “{cycle}”, by share of fresh real data φ")
     return fig, table, cycle
 
 
-def _save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
-    with mpl.rc_context(LOOK):
+def save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Writes NAME.png, NAME.svg and NAME.csv."""
+    with mpl.rc_context(STYLE):
         fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
         fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
     table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def draw_all(runs: Runs, folder: Path, subject: Subject) -> list[Drawn]:
-    """Writes every figure of the networks into an existing folder; the headline, first, is of the first run."""
-    runs = {label: networks(metrics) for label, metrics in runs.items()}
+def draw_all(runs: Runs, folder: Path, subject: Subject, fields: Fields = MappingProxyType({})) -> list[Drawn]:
+    """Writes every figure of the networks into an existing folder; the headline, first, is of the first run.
+
+    `fields`: the first run's mean fields, which the headline shows.
+    """
     first = next(iter(runs.values()))
+    runs = {label: networks(metrics) for label, metrics in runs.items()}
     many = any(metrics.groupby(["cycle", "fresh_ratio"])["seed"].nunique().max() > 1 for metrics in runs.values())
     control = any(metrics["cycle"].isin(subject.controls).any() for metrics in runs.values())
     how = [BAND] * many + [REFERENCE] * control
     notes = f" {'; '.join(how)}." if how else ""
     notes = notes[:1] + notes[1:2].upper() + notes[2:]
-    fig, table, cycle = draw_headline(first, subject)
-    _save(fig, table, folder, "headline")
+    fig, table, cycle = draw_headline(first, subject, fields)
+    save(fig, table, folder, "headline")
     of = f" (run {next(iter(runs))})" if len(runs) > 1 else ""
-    drawn = [Drawn("headline", f"Diversity and correctness of the samples, cycle {cycle}{of}.{notes}")]
+    there = [name for name in CAPTIONS if name in set(table.get("learner", ()))]
+    thin = f" Thin dotted lines: {'; '.join(CAPTIONS[name] for name in there)}." if there else ""
+    drawn = [Drawn("headline", f"Diversity and correctness of the samples, cycle {cycle}{of}.{notes}{thin}")]
     for name, (measures, what) in subject.figures().items():
-        _save(*draw(runs, measures, subject), folder, name)
+        save(*draw(runs, measures, subject), folder, name)
         drawn.append(Drawn(name, what + notes))
     return drawn

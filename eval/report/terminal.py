@@ -73,6 +73,11 @@ def print_findings(directory: RunReader) -> None:
         console.print(_leaderboard(run))
     console.print("\nFall of diversity, with 95 % intervals over seeds:")
     console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
+    if run.shares:
+        console.print("\nWhose fall it is, in percent of generation 0, at the last generation:")
+        console.print(Padding("\n".join(run.shares), (0, 0, 0, 3)))
+    if run.untold:
+        console.print(f"\nNot told apart: {printable('; '.join(run.untold))}")
     for i, finding in enumerate(run.findings, 1):
         console.print(f"\n{i}. {finding.claim} {finding.verdict.upper()}", style="bold")
         console.print(Padding(finding.sentence, (0, 0, 0, 3)))

@@ -133,7 +133,8 @@ def declines(metrics: pd.DataFrame) -> list[Decline]:
     return found
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """-0.683 as `-68`: whole percent with a sign."""
     number = f"{100 * value:+.0f}"
     return "0" if number in ("+0", "-0") else number
 
@@ -145,8 +146,8 @@ def sentence(decline: Decline) -> str:
     """
     mean, low, high, *_ = decline.change
     verdict, weight, since = decline.shape
-    interval = "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
-    change = "0 from the start" if mean is None else f"{_signed(mean)} %{interval}"
+    interval = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
+    change = "0 from the start" if mean is None else f"{signed(mean)} %{interval}"
     shown = f"(weight {min(int(100 * (weight or 0)) / 100, 0.99):.2f})"
     if decline.last == 0:
         end = "the first"

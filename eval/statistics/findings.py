@@ -263,12 +263,13 @@ def _diversity_numbers(loop: _Loop, brief: bool) -> str:
     return f"{loop.name}: {', '.join(parts)}"
 
 
-def findings(metrics: pd.DataFrame, falls: Sequence[Decline] | None = None) -> list[Finding]:
+def findings(metrics: pd.DataFrame, falls: Sequence[Decline] | None = None, predicted: str = "") -> list[Finding]:
     """Checks the paper's three findings (arXiv 2311.16822) on a run's networks, cycle by cycle.
 
     A finding is shown if every cycle that can decide it shows it. Everything is decided by 95 % intervals over seeds
     (eval/statistics/intervals.py): with one seed nothing is, and where they are too wide the sentence says so.
-    `falls`: what `declines` found, if it was asked before.
+    `falls`: what `declines` found, if it was asked before. `predicted`: what theory says of the third finding, a
+    sentence beside what was seen.
     """
     loops = _loops(networks(metrics), declines(metrics) if falls is None else falls)
     judges = (_judge_correctness, _judge_fall, _judge_fresh_data)
@@ -291,5 +292,6 @@ def findings(metrics: pd.DataFrame, falls: Sequence[Decline] | None = None) -> l
         text = ". ".join(s[0].upper() + s[1:] for s in sentences) or "No cell of this run consumes its own output"
         if left_out := sum(loop.left_out for loop in loops):
             text += f". Left out: {left_out} of the cells, which ended earlier"
-        found.append(Finding(claim, verdict, text + "."))
+        beside = f" {predicted}." if predicted and judge is _judge_fresh_data else ""
+        found.append(Finding(claim, verdict, f"{text}.{beside}"))
     return found

@@ -44,12 +44,14 @@ def members_at_once(members: str, config: Config, num_members: int, data: int = 
 
 
 class Facts(NamedTuple):
-    """What decides how training goes on, of every cell, NumPy arrays; the same in all processes."""
+    """What decides how training goes on, and its curve, of every cell, NumPy arrays; the same in all processes."""
 
     active: np.ndarray  # bool_N: steps are left
     step: np.ndarray  # int32_N
     loss: np.ndarray  # float32_N: mean of the last chunk, nats per symbol
     finite: np.ndarray  # bool_N
+    newest_train_loss: np.ndarray  # float32_N: of the newest evaluation, nats per symbol
+    newest_validation_loss: np.ndarray  # float32_N: likewise
 
 
 class Ensemble:

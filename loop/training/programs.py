@@ -57,7 +57,7 @@ class Programs(NamedTuple):
     shapes: train.TrainState  # of the state, all rows
     start: Wrapped  # seeds, generations, active -> state
     chunk: Wrapped  # state (consumed), data, seeds, generations, treatment -> state
-    facts: Wrapped  # state -> (active, step, loss, finite)
+    facts: Wrapped  # state -> (active, step, loss, finite, newest_train_loss, newest_validation_loss)
     sample: Wrapped  # params, seeds, generations, active, treatment, purposes of the stream -> ids
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
     score: Wrapped  # params, ids, lengths, active, treatment -> -log M(e) at temperature 1 and as it is sampled
@@ -232,7 +232,8 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
 
     def facts(state: train.TrainState) -> tuple[jax.Array, ...]:
         active = jax.vmap(lambda s: train.is_active(config.train, s))(state)
-        return active, state.step, state.loss, state.finite
+        newest = state.newest_train_loss, state.newest_validation_loss
+        return active, state.step, state.loss, state.finite, *newest
 
     return Programs(
         shapes=shapes,

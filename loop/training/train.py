@@ -43,6 +43,8 @@ class TrainState(struct.PyTreeNode):
     train_loss: jax.Array  # float32: of the best parameters, without dropout, nats per symbol
     validation_loss: jax.Array  # float32: likewise
     stale: jax.Array  # int32: evaluations since the best one
+    newest_train_loss: jax.Array  # float32: of the newest evaluation, for the training curve
+    newest_validation_loss: jax.Array  # float32: likewise
 
 
 def learning_rate(config: TrainConfig, step: jax.Array) -> jax.Array:
@@ -83,6 +85,8 @@ def init_state(model: ModelConfig, config: TrainConfig, seed: jax.Array, generat
         train_loss=infinity,
         validation_loss=infinity,
         stale=jnp.int32(0),
+        newest_train_loss=infinity,
+        newest_validation_loss=infinity,
     )
 
 
@@ -225,4 +229,6 @@ def train_chunk(
         train_loss=choose(train_loss, state.train_loss),
         validation_loss=choose(validation_loss, state.validation_loss),
         stale=choose(jnp.int32(0), state.stale + 1),
+        newest_train_loss=train_loss,
+        newest_validation_loss=validation_loss,
     )
