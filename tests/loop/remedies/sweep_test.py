@@ -144,16 +144,16 @@ def test_stopped_within_a_generation_and_resumed_without_old_checkpoints(finishe
 
 
 def test_a_selection_that_leaves_too_few_ends_its_cell_and_stays_ended(tmp_path):
-    c = config(["none", "unique(fill=end)"], fresh_ratios=(0.0,))
+    c = config(["none", "verified(fill=end)"], fresh_ratios=(0.0,))
     directory = finish(tmp_path / "run", c)
     ours = [(r["remedy"], r["generation"], r.get("status")) for r in directory.rows()]
     end = ours[3][2]
     assert end and end.startswith("no training set: ") and end.endswith("samples are selected, the block takes 48")
     assert [row[:2] for row in ours] == [
         ("none", 0),
-        ("unique(fill=end)", 0),
+        ("verified(fill=end)", 0),
         ("none", 1),
-        ("unique(fill=end)", 1),
+        ("verified(fill=end)", 1),
         ("none", 2),
     ]
     for complete in (1, 2):
