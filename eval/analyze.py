@@ -181,6 +181,10 @@ def main(argv: list[str]) -> None:
         first = cells(open_run(given.workdir))[0]
         there = open_run(given.workdir).generations(first)
         raise UsageError(f"--generation is missing: of {first.name}, there are {', '.join(map(str, there))}")
+    from loop import arithmetic, devices  # import JAX
+
+    arithmetic.settle(_say)
+    devices.find()
     loaded = _load(given.workdir, given.cell, given.generation)
     other = None
     if given.compare is not None or given.compare_workdir or given.compare_cell:

@@ -29,7 +29,10 @@ def spell(line: str, expression: bytes, words: dict[str, str], language: Languag
 
 def _character(i: int) -> str:
     code = UNKNOWN + i
-    return chr(code if code < 0xD800 else code + 0x800)  # surrogates are no characters
+    code = code if code < 0xD800 else code + 0x800  # surrogates are no characters
+    if code > sys.maxunicode:
+        raise UsageError(f"more than {i:,} different words outside the vocabulary: so many are told apart")
+    return chr(code)
 
 
 class _Progress:

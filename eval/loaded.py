@@ -19,6 +19,7 @@ from logic.language import Language
 from logic.languages import language_of
 from loop.cell import Cell
 from loop.examples import Examples
+from loop.remedies import sampling_with
 from loop.storage.reader import RunReader
 from loop.storage.shards import open_run
 from model.config import ModelConfig, SampleConfig
@@ -86,7 +87,7 @@ def load_generation(workdir: str | Path, cell: Cell | str, generation: int) -> L
         settings: dict[str, Any] = {
             "language": language_of(config["language"]),
             "model": ModelConfig(**config["model"]),
-            "sample": SampleConfig(**config["sample"]),
+            "sample": sampling_with(cell.remedy, SampleConfig(**config["sample"])),
             "num_samples": config["loop"]["num_samples"],
             "num_held_out": config["loop"]["num_held_out"],
         }

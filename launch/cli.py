@@ -3,12 +3,15 @@
 A command module defines absl flags, a `main(argv)`, and ends with `cli.run(main)`. Its docstring is the
 text of `--help`. Data goes to standard output, everything else to standard error.
 
-Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its traceback), 130 Ctrl-C,
-141 the reader of standard output has gone (`| head`), the last two as the shell counts SIGINT and SIGPIPE.
+Exit status: 0 done, 2 the user's mistake, 1 a programming error (with its traceback), 74 standard output cannot be
+written, 130 Ctrl-C, 141 the reader of standard output has gone (`| head`), the last two as the shell counts SIGINT and
+SIGPIPE.
 """
 
+import ast
 import contextlib
 import dataclasses
+import inspect
 import os
 import re
 import sys
@@ -16,10 +19,13 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NoReturn, get_type_hints
 
 from absl import app, flags, logging
 
+from launch import standard_streams
+from launch.full import FULL, full_place
 from logic.errors import UsageError, printable, usage_errors
 from logic.language import Language
 from logic.languages import LANGUAGES, language_of
@@ -27,6 +33,8 @@ from logic.languages import LANGUAGES, language_of
 flags.disclaim_key_flags()  # what is defined here belongs to the command, and its help
 
 _HELP = ("--help", "-help", "--helpshort", "-h", "-?", "--helpfull", "-helpfull")
+
+_STORED = (".json", ".yaml", ".yml")  # files that launch/stored_configuration.py reads
 
 # What absl says of a value of the wrong type -> what a user can act on.
 _EXPECTED = {
@@ -46,7 +54,9 @@ def define_language() -> None:
         meanings: dict[str, list[str]] = {}
         for language, field in of.items():
             meanings.setdefault(field.meaning, []).append(language)
-        told = [f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items()]
+        told = [
+            f"{' and '.join(who)}: {what}" if len(LANGUAGES) > 1 else what for what, who in meanings.items() if what
+        ]
         define(name, default, "; ".join(told) + ".")
 
 
@@ -74,10 +84,19 @@ def _language_fields() -> dict[str, dict[str, _Field]]:
     for language, cls in LANGUAGES.items():
         hints = get_type_hints(cls)
         for field in dataclasses.fields(cls):
-            if "meaning" in field.metadata:
-                one = _Field(hints[field.name], field.default, field.metadata["meaning"])
+            if field.name != "name":
+                one = _Field(hints[field.name], field.default, _comment(cls, field.name))
                 found.setdefault(field.name, {})[language] = one
     return found
+
+
+def _comment(cls: type, field: str) -> str:
+    """What the source says of a field, behind it; empty where there is no source."""
+    try:
+        found = re.search(rf"^ +{field}:.*?# (.*)$", inspect.getsource(cls), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else ""
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:
@@ -89,16 +108,29 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
         main(argv)
         sys.stdout.flush()  # here, where a broken pipe can still be caught
 
+    standard_streams.prepare()
     try:
         app.run(flushed, flags_parser=_parse_flags)
     except UsageError as error:
-        _fail(str(error))
+        _fail(str(error), 2)
     except KeyboardInterrupt:
         _discard_stdout()
         sys.exit(130)
     except BrokenPipeError:
         _discard_stdout()
         sys.exit(141)
+    except OSError as error:
+        if error.filename == standard_streams.STDOUT:
+            _discard_stdout()
+            _fail(f"standard output cannot be written: {error.strerror}", 74)
+        if error.errno not in FULL:
+            raise
+        workdir = flags.FLAGS["workdir"].value if "workdir" in flags.FLAGS else None
+        _fail(f"{error.filename or full_place(Path(workdir or '.'))}: {FULL[error.errno]}", 74)
+    except ImportError as error:
+        if not _raised_by("etils", error):
+            raise
+        _fail(f"{error}: a path such as gs://bucket/run needs it", 2)
     raise AssertionError("absl.app.run exits")
 
 
@@ -108,13 +140,13 @@ def _program() -> str:
     return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int) -> NoReturn:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _discard_stdout()
     print(f"{_program()}: {printable(' '.join(message.split()))}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _discard_stdout() -> None:
@@ -132,6 +164,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
             print(_help(everything=arg.endswith("full")))
             sys.stdout.flush()
             sys.exit(0)
+    argv = [argv[0], *_configuration_files(argv[1:])]
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # beside a preset, which may lie in a run
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -140,11 +174,30 @@ def _parse_flags(argv: list[str]) -> list[str]:
         if not _raised_by_parsers(error):
             raise
         raise UsageError(_explain_override(error, argv)) from error
+    finally:
+        sys.dont_write_bytecode = before
     for name in flags.FLAGS:  # ml_collections tells of an unreadable configuration file at its first use only
         value = flags.FLAGS[name].value
         if type(value).__name__ == "_ErrorConfig":
             raise UsageError(_explain_override(vars(value)["_error"], argv))
     return rest
+
+
+def _configuration_files(arguments: list[str]) -> list[str]:
+    """The arguments with a preset in place of `--config=FILE` for a file that is none: JSON or YAML."""
+    result, words = [], iter(arguments)
+    for word in words:
+        name, equals, file = word.partition("=")
+        if name.lstrip("-") == "config" and name.startswith("-"):
+            file = os.path.expanduser(file if equals else next(words, ""))  # noqa: PTH111 (what follows a `:` stays)
+            suffix = Path(file).suffix
+            if suffix in _STORED:
+                file = f"{Path(__file__).parent / 'stored_configuration.py'}:{file}"
+            elif Path(file).is_file() and suffix != ".py":
+                raise UsageError(f"--config={file}: allowed are presets (.py), a run's config.json, and YAML (.yaml)")
+            word = f"{name}={file}"
+        result.append(word)
+    return result
 
 
 def _explain_flag(error: flags.Error) -> str:
@@ -155,7 +208,10 @@ def _explain_flag(error: flags.Error) -> str:
     flag, in_config_file, trace = message.partition("Error whilst parsing config file:")
     if in_config_file:
         kind, _, text = trace.strip().splitlines()[-1].partition(": ")
-        if not kind.endswith(("ValueError", "UsageError")):
+        if re.search(r"get_config\(\) (takes 0 positional|missing 1 required)", text):
+            takes = "none" if "takes 0" in text else "one"
+            return f"{flag}its get_config() takes {takes} of the arguments that --config=FILE:ARGUMENT gives"
+        if not kind.endswith(("ValueError", "UsageError")) and not text.startswith("Could not override field"):
             raise error  # a bug in the file, not a value that it refuses
         return flag + text
     for pattern, expected in _EXPECTED.items():
@@ -185,9 +241,22 @@ def _raised_by_parsers(error: BaseException) -> bool:
     return {module.split(".")[0] for module in modules - {__name__}} <= {"absl", "ml_collections"}
 
 
+def _docstring(module: ModuleType) -> str:
+    """Of a module, also where `python -OO` has left it out."""
+    if module.__doc__ is None and module.__file__:
+        return ast.get_docstring(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))) or ""
+    return module.__doc__ or ""
+
+
+def _raised_by(package: str, error: BaseException) -> bool:
+    """Whether an error comes out of a package."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).split(".")[0] == package for frame, _ in frames)
+
+
 def _help(everything: bool) -> str:
     """The main module's docstring and its own flags, or all flags, with their defaults."""
-    doc = (sys.modules["__main__"].__doc__ or "").strip()
+    doc = _docstring(sys.modules["__main__"]).strip()
     if everything:
         return f"{doc}\n{flags.FLAGS.get_help()}"
     lines = [doc, "", "Flags:"]

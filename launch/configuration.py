@@ -3,10 +3,12 @@
 import dataclasses
 import difflib
 import itertools
+import math
 import types
 import typing
 from typing import Any
 
+import numpy as np
 from ml_collections import config_dict
 
 from logic.language import Language
@@ -18,9 +20,27 @@ from loop.storage.settings import setting_name
 
 def defaults() -> config_dict.ConfigDict:
     """The paper's settings; a preset starts from here and changes what it wants."""
-    fields = _to_dict(Config())
-    fields["model"]["vocab_size"] = 0  # that of the language, whichever the preset takes
-    return config_dict.ConfigDict(fields)
+    config = config_dict.ConfigDict()
+    for group, fields in _to_dict(Config()).items():
+        config[group] = _Group(fields)
+    config.model.vocab_size = 0  # that of the language, whichever the preset takes
+    return config
+
+
+class _Group(config_dict.ConfigDict):
+    """A group of fields, which takes NumPy's numbers and arrays as well."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as Python's; arrays and ranges as tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | range):
+        return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
+    return value
 
 
 def _to_dict(value: Any) -> dict[str, Any]:
@@ -98,6 +118,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _convert(kind: Any, value: Any, field: str) -> Any:
+    value = _plain(value)
     if isinstance(kind, types.UnionType):  # only `X | None` occurs
         return None if value is None else _convert(typing.get_args(kind)[0], value, field)
     if field == "sweep.axes":
@@ -106,12 +127,14 @@ def _convert(kind: Any, value: Any, field: str) -> Any:
         element = typing.get_args(kind)[0]
         if element is str and isinstance(value, str | tuple | list):  # a,b as well as ('a','b')
             parts = (value,) if isinstance(value, str) else value
-            value = tuple(p for part in parts for p in split(str(part), ","))
+            value = tuple(p for part in parts for p in split(str(part), ","))  # brackets hold commas of their own
         if not isinstance(value, tuple | list):
             value = (value,)
         return tuple(_convert(element, v, field) for v in value)
     if kind is float and type(value) is int:
         return float(value)
+    if isinstance(value, float) and math.isinf(value):  # no JSON
+        raise ValueError(f"{field} = {value}: allowed are finite numbers; 1e30 is as good as infinite")
     if type(value) is not kind:
         names = {int: "an integer", float: "a number", str: "a word", bool: "True or False"}
         raise ValueError(f"{field} = {value!r}: {names[kind]} is needed")

@@ -8,5 +8,7 @@ from loop.cycles import CONTROLS
 
 
 def facts(config: Config) -> dict[str, Any]:
-    """`columns` of metrics.csv, and `controls`: the cycles that never train on generated examples."""
-    return {"columns": list(columns(config.language)), "controls": list(CONTROLS)}
+    """`columns` of metrics.csv; `controls`, the cycles that never train on generated examples; `random_keys`' kind."""
+    from loop.streams import KEYS  # imports JAX
+
+    return {"columns": list(columns(config.language)), "controls": list(CONTROLS), "random_keys": KEYS}

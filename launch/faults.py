@@ -5,8 +5,8 @@ The exit statuses of all commands; those from 64 are of sysexits.h:
     0    done
     1    a programming error, with its traceback; or no cell finished a generation
     2    the user's mistake, or a damaged file, in one line
-    69   the device or the machine is out of memory
-    74   the disk is full, or the run's directory is read-only, unreadable or gone
+    69   the device or the machine is out of memory, or the process of files that it may have open (`ulimit -n`)
+    74   the disk or standard output is full, or the run's directory is read-only, unreadable or gone
     75   stopped on request, everything is saved: give the same command again to go on
     76   another of several processes is gone; 134 where JAX's own runtime notices it first, and aborts
     130  stopped at once by a second Ctrl-C; what was saved before is not lost
@@ -20,20 +20,21 @@ import errno
 import logging
 import os
 import re
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from launch.cluster.distributed import LOST
+from launch.full import FULL, full_place
 from logic.errors import UsageError, printable
 
 OUT_OF_MEMORY, STORAGE, STOPPED = 69, 74, 75
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV)
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _MISSED = r"gloo \w+ failed|nccl.*(remote|abort)|coordination service|/job:jax_worker|async_\w+_complete barrier"
-_CODES = (*_FULL, *_GONE, *_REFUSED)
+_CODES = (*FULL, *_GONE, *_REFUSED)
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def _quiet(workdir: Path) -> Callable[[], None]:
 def explain(error: BaseException, workdir: Path) -> tuple[int, str] | None:
     """(exit status, what to tell) of a known fault, None for any other error."""
     for cause in _chain(error):
-        found = _memory(cause) or _lost(cause) or _storage(cause, workdir)
+        found = _memory(cause) or _files(cause) or _lost(cause) or _storage(cause, workdir)
         if found is not None:
             return found
     return None
@@ -111,6 +112,15 @@ def _memory(error: BaseException) -> tuple[int, str] | None:
     )
 
 
+def _files(error: BaseException) -> tuple[int, str] | None:
+    """Too many open files: what array_record and tensorstore say of it is a text only."""
+    if not isinstance(error, ValueError | RuntimeError | OSError) or "Too many open files" not in str(error):
+        return None
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    more = f"raise the limit (ulimit -n {max(4_096, 2 * most)}) or take fewer cells"
+    return OUT_OF_MEMORY, f"{most} open files are too few for this sweep: {more}, and give the same command again"
+
+
 def _lost(error: BaseException) -> tuple[int, str] | None:
     """What the devices' collectives (gloo, NCCL) and JAX's coordination service say when they miss a process."""
     if not isinstance(error, ValueError | RuntimeError | TimeoutError) or not re.search(_MISSED, str(error), re.I):
@@ -127,9 +137,11 @@ def _storage(error: BaseException, workdir: Path) -> tuple[int, str] | None:
     ours = file is None or str(workdir) in file  # tensorstore quotes paths within a longer text
     run = f"--workdir {workdir}"
     again = "the same command then goes on where the run stopped"
-    if code in _FULL:
-        where = run if ours else file
-        return STORAGE, f"{where}: {_FULL[code]}; make space, and {again}"
+    if code in FULL:
+        where = (run if file else full_place(workdir)) if ours else file
+        return STORAGE, f"{where}: {FULL[code]}; make space, and {again}"
+    if file is None and "No usable temporary directory" in str(error):
+        return STORAGE, f"{error} (TMPDIR): make space there, and {again}"
     if not ours:
         return None
     if not workdir.exists():

@@ -5,6 +5,7 @@
 Presets (each one's docstring says what it takes and gives):
     launch/presets/smoke.py    seconds: every part once
     launch/presets/demo.py     minutes on a laptop: the paper's findings
+    launch/presets/tautologies.py    minutes on a laptop: expressions over p and q, true whatever these are
     launch/presets/paper.py    the paper's settings and full grid, for accelerators
 
 Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sample.temperature=0.8.
@@ -12,6 +13,12 @@ A run that was stopped goes on when the same command is given again.
 """
 
 import os
+import signal
+import sys
+from pathlib import Path
+
+if not __package__:  # python launch/main.py, where Python looks for modules beside this file only
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from absl import flags
 from ml_collections import config_flags
@@ -20,6 +27,7 @@ from launch import cli
 from launch.cluster.distributed import processes
 from launch.cluster.shards import parse_shard
 from launch.configuration import resolve, settings
+from launch.cores import allow_files
 from logic.errors import UsageError, usage_errors
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")
@@ -33,8 +41,9 @@ _MESH = flags.DEFINE_string(
 _CPU_DEVICES = flags.DEFINE_integer("cpu_devices", 0, "virtual CPU devices; 0: one per core", lower_bound=0)
 _COMPILATION_CACHE = flags.DEFINE_string(
     "compilation_cache",
-    "~/.cache/self-consuming-loop",
-    "directory where compiled programs are kept for the next start; empty: none",
+    None,
+    "directory where compiled programs are kept for the next start; empty: none (default: that of "
+    "JAX_COMPILATION_CACHE_DIR, else ~/.cache/self-consuming-loop)",
 )
 _SAVE_MINUTES = flags.DEFINE_float(
     "save_minutes",
@@ -43,7 +52,9 @@ _SAVE_MINUTES = flags.DEFINE_float(
     lower_bound=0,
 )
 _KEEP = flags.DEFINE_string(
-    "keep", "all", "checkpoints of past generations: all, last (the newest two), or every:K (these and every K-th)"
+    "keep",
+    "all",
+    "checkpoints of past generations: all, last (the first and the newest two), or every:K (these and every K-th)",
 )
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
@@ -60,6 +71,11 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, f
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "ask XLA for deterministic kernels on GPUs, at some cost in speed"
 )
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard",
+    False,
+    "write event files for TensorBoard beside the tables, after every generation: tensorboard/CELL",
+)
 _SHARD = flags.DEFINE_string(
     "shard", "", "I/N: run only the I-th (from 0) of N shards of the cells, in a directory of its own in the workdir"
 )
@@ -67,6 +83,8 @@ _SHARD = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Runs the sweep that the flags describe."""
+    allow_files()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal ends no run; later launch/signals.py says so
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     if _CONFIG.value is None:
@@ -92,6 +110,7 @@ def main(argv: list[str]) -> None:
             keep=_KEEP.value,
             deterministic=_DETERMINISTIC.value,
             shard=shard,
+            tensorboard=_TENSORBOARD.value,
         )
         run_sweep(config, configs, options)
 

@@ -1,6 +1,8 @@
-"""SIGTERM and Ctrl-C: the run stops after the current chunk of steps; a second Ctrl-C ends the program at once."""
+"""SIGTERM and Ctrl-C: the run stops after the current chunk of steps; a second Ctrl-C ends the program at once.
 
-import contextlib
+SIGHUP, which a closed terminal or a lost connection sends, stops nothing.
+"""
+
 import os
 import signal
 import threading
@@ -20,7 +22,7 @@ class StopRequests:
         self._say = say
         self._read, write = os.pipe()
         os.set_blocking(write, False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # what counts is that the number is written to the pipe
         signal.set_wakeup_fd(write)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -36,9 +38,9 @@ class StopRequests:
             if number in (signal.SIGTERM, signal.SIGINT) and not self._event.is_set():
                 self._event.set()
                 again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
-                line = f"{signal.Signals(number).name}: stopping after this chunk of steps{again}"
-                threading.Thread(target=self._tell, args=(line,), daemon=True).start()  # its disk may hang
+                self._tell(f"{signal.Signals(number).name}: stopping after this chunk of steps{again}")
+            if number == signal.SIGHUP:
+                self._tell("SIGHUP: the terminal has gone, the run goes on; SIGTERM stops it")
 
     def _tell(self, line: str) -> None:
-        with contextlib.suppress(OSError):
-            self._say(line)
+        threading.Thread(target=self._say, args=(line,), daemon=True).start()  # its disk may hang

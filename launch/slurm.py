@@ -35,7 +35,7 @@ from launch.cluster.shards import enter, refuse_sharded
 from launch.configuration import resolve, settings
 from logic.errors import UsageError, usage_errors
 from loop.config import Config
-from loop.storage.atomic_files import is_local
+from loop.storage.atomic_files import is_local, locate
 from loop.storage.checkpoints import check_keep
 from loop.storage.run_directory import RunDirectory
 
@@ -70,16 +70,22 @@ flags.adopt_module_key_flags(launcher)
 # the job, and queueing it again would undo a scancel. The shell outlives it, so that the program has time to save.
 _TRAP = "trap by_slurm=1 TERM"
 # 75 (EX_TEMPFAIL) is launch.main's status when it was told to stop and has saved; 137 is that of SIGKILL, 143 that of a
-# SIGTERM during the first imports. 76 and 134 are those of processes that have lost another one: srun ends with the
-# highest signal of its tasks or, without one, the highest status. Where a cgroup has killed a task for its memory, srun
-# says so and ends with 1, as for an error (SIG_OOM in Slurm's srun.c): only the end of the log tells them apart.
+# SIGTERM during the first imports. 76 and 134 are those of processes that have lost another one, so a process without
+# others is not queued again for them: it has aborted, and would again. Nor are several that abort at once: that another
+# is lost is noticed later. srun ends with the highest signal of its tasks or, without one, the highest status. Where a
+# cgroup has killed a task for its memory, srun says so and ends with 1, as for an error (SIG_OOM in Slurm's srun.c):
+# only the end of the log tells them apart.
 _REQUEUE = """\
 status=$?
 if [ -n "${{by_slurm-}}" ]; then exit $status; fi
 if [ $status = 1 ] && [ -f /dev/stderr ] && tail -n 50 /dev/stderr | grep -q '^srun: error: .*: Out Of Memory$'; then
   status=137
 fi
-case $status in 75 | 76 | 134 | 137 | 143) ;; *) exit $status ;; esac
+case $status in {again}) ;; *) exit $status ;; esac
+if [ $status = 134 ] && [ "$SECONDS" -lt 60 ]; then
+  echo "status 134, within a minute: something here makes JAX abort, and would again" >&2
+  exit $status
+fi
 if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {most} ]; then
   echo "status $status, and already queued again {most} times: submit the same command to go on" >&2
   exit $status
@@ -104,7 +110,7 @@ def main(argv: list[str]) -> None:
     whole = RunDirectory(given.workdir)
     if not _LOGS.value and not is_local(whole.path):
         raise UsageError(f"--logs is missing: logs cannot be in {whole.path}, name a directory that all nodes see")
-    logs = Path(_LOGS.value).absolute() if _LOGS.value else whole.path / "slurm"
+    logs = locate(_LOGS.value) if _LOGS.value else whole.path / "slurm"
     what, parameters = _command(str(whole.path)), _parameters(whole.path.name)
     if _DRY_RUN.value:
         print(_script(what, logs, parameters))
@@ -219,6 +225,7 @@ def _overrides(arguments: list[str]) -> Iterator[str]:
 
 def _parameters(name: str) -> dict[str, Any]:
     """What `submitit` makes directives of."""
+    again = "75 | 76 | 134 | 137 | 143" if _several() else "75 | 137 | 143"
     more: dict[str, Any] = {"requeue": True, "signal": f"TERM@{_GRACE.value}", "chdir": str(Path.cwd())}
     for option in _SBATCH.value:
         key, equals, value = option.partition("=")
@@ -237,7 +244,7 @@ def _parameters(name: str) -> dict[str, Any]:
         "wckey": None,
         "stderr_to_stdout": True,
         "setup": [*_SETUP.value, _TRAP],
-        "teardown": _REQUEUE.format(most=_MAX_REQUEUES.value).split("\n"),
+        "teardown": _REQUEUE.format(most=_MAX_REQUEUES.value, again=again).split("\n"),
         # srun takes the number of cores from the job only up to Slurm 21.
         "srun_args": [f"--cpus-per-task={_CPUS.value}"] if _CPUS.value else [],
         "additional_parameters": more,
@@ -249,7 +256,8 @@ def _parameters(name: str) -> dict[str, Any]:
 
 def _script(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     slurm = _submitit()
-    return slurm._make_sbatch_string(command=what, folder=logs, **parameters)
+    folder = str(logs).replace("%", "\ue000")  # of nobody's alphabet: submitit and Slurm fill in patterns such as %j
+    return slurm._make_sbatch_string(command=what, folder=folder, **parameters).replace("\ue000", "%%")
 
 
 def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
@@ -260,7 +268,7 @@ def _submit(what: str, logs: Path, parameters: dict[str, Any]) -> str:
     try:
         logs.mkdir(parents=True, exist_ok=True)
         executor = slurm.SlurmExecutor(logs)
-        executor.parameters = parameters
+        executor._make_submission_file_text = lambda command, uid: _script(command, logs, parameters)
         return executor._submit_command(what).job_id
     except (FailedJobError, FailedSubmissionError) as error:
         raise UsageError(f"sbatch refuses the job: {error}") from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +18,12 @@ from launch.facts import facts
 from launch.faults import STOPPED, known_faults
 from launch.progress import Reporter, Silent
 from launch.signals import StopRequests
+from launch.tensorboard import check_tensorboard, write_events
 from logic.errors import UsageError, printable, usage_errors
+from loop.arithmetic import settle
 from loop.cell import Cell
 from loop.config import Config
+from loop.devices import find
 from loop.run import run
 from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
@@ -40,11 +44,12 @@ class Options:
     members: str
     mesh: str
     cpu_devices: int
-    compilation_cache: str
+    compilation_cache: str | None
     save_minutes: float
     keep: str
     deterministic: bool
     shard: tuple[int, int] | None
+    tensorboard: bool = False
 
 
 def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) -> None:
@@ -96,20 +101,36 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
 
 def _prepare_devices(options: Options) -> str:
     """Tells JAX how it is to run, before it sees a device; returns what config.json says of the devices."""
+    settle(lambda line: print(f"launch.main: {line}", file=sys.stderr))
     jax.config.update("jax_num_cpu_devices", options.cpu_devices or available_cores())
-    if options.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", str(Path(options.compilation_cache).expanduser()))
-    devices = jax.devices()
+    _keep_compiled(options.compilation_cache)
+    devices = find()
     given = {"mesh": options.mesh, "members": options.members}
     flags = [f"--{name}={value}" for name, value in given.items() if value != "auto"]
     flags += ["--deterministic"] * options.deterministic
+    if precision := jax.config.values["jax_default_matmul_precision"]:
+        flags.append(f"JAX_DEFAULT_MATMUL_PRECISION={precision}")
     return ", ".join([f"{len(devices)} x {devices[0].device_kind}", *flags])
+
+
+def _keep_compiled(directory: str | None) -> None:
+    """Has compiled programs kept for the next start, if there is a place for them."""
+    if directory is None:
+        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+            return
+        directory = "~/.cache/self-consuming-loop"
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(Path(directory).expanduser()) if directory else None)
+    except RuntimeError:  # no HOME, and a user without a name: a container
+        print("launch.main: there is no home directory: compiled programs are not kept", file=sys.stderr)
 
 
 def _check(settings: Mapping[str, Config], options: Options) -> None:
     """Refuses, before any work, flags that one of the settings cannot be run with."""
     with usage_errors():
         check_keep(options.keep)
+        if options.tensorboard:
+            check_tensorboard(RunDirectory(options.workdir).path)
         for config in settings.values():
             if networks := len(config.networks()):
                 model_of(config.model)
@@ -131,6 +152,7 @@ def _control(options: Options, reporter: Reporter) -> Control:
         stop=StopRequests(reporter.say),
         save_seconds=60 * options.save_minutes,
         keep=options.keep,
+        recorded=write_events if options.tensorboard else Control().recorded,
     )
 
 
@@ -146,6 +168,8 @@ def _run_setting(
         reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
         if changes := directory.changes(devices):
             reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
+    if multihost.is_writer():
+        control.recorded(directory, done)
     try:
         run(config, directory, measure_generation, control)
     except Stopped:

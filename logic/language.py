@@ -47,17 +47,13 @@ class Functions(NamedTuple):
     spell: Callable[[int], str]  # a name for a function
 
 
-def parameter(default: Any, meaning: str) -> Any:
-    """A field of a language with what the commands' flag for it says; its type is int or bool."""
-    return dataclasses.field(default=default, metadata={"meaning": meaning})
-
-
 @dataclasses.dataclass(frozen=True)
 class Language:
     """A vocabulary, a distribution R of real data over it, and what can be decided exactly.
 
     A sample is a `bytes` object of symbol ids, one byte a symbol, without `<eos>`. Fields are the `language` group of
-    the configuration; `name` is set by each language and finds it in LANGUAGES.
+    the configuration and flags of the commands: an int or a bool with a comment behind it, which is the flag's help.
+    `name` is set by each language and finds it in LANGUAGES.
     """
 
     name: str = dataclasses.field(default="", kw_only=True)

@@ -1,5 +1,6 @@
 """Lines of text from a file or standard input, in chunks."""
 
+import codecs
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ def read_lines(path: str | None) -> Iterator[list[str]]:
     """Yields the lines of a UTF-8 file, or of standard input if `path` is None or `-`, in chunks.
 
     A chunk has 1 to `CHUNK_LINES` lines, without their ends. Only a line feed ends a line: `\\r` is white space.
-    A last line without one counts. Raises `UsageError` if the file cannot be read or is not UTF-8.
+    A last line without one counts. A byte order mark at the start is no part of the text.
+
+    Raises `UsageError` if the file cannot be read or is not UTF-8.
     """
     name = "standard input" if path in (None, "-") else f"file {path!r}"
     number = 1  # of the next line
@@ -25,6 +28,8 @@ def read_lines(path: str | None) -> Iterator[list[str]]:
             while lines := stream.readlines(_CHUNK_BYTES):
                 for i in range(0, len(lines), CHUNK_LINES):
                     chunk = lines[i : i + CHUNK_LINES]
+                    if number == 1:
+                        chunk[0] = chunk[0].removeprefix(codecs.BOM_UTF8)
                     yield _decode(chunk, name, number)
                     number += len(chunk)
     except OSError as error:

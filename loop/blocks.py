@@ -3,14 +3,32 @@
 All random choices come from (seed, generation, purpose).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
+
+from logic.language import Verdicts
 from loop.cell import Cell
 from loop.config import Config
 from loop.cycles import CYCLES
 from loop.cycles.cycle import random_subset
 from loop.examples import Examples, concatenate
+from loop.remedies import acting, reach, remedies_of
+from loop.remedies.remedy import Pool, settle
 from loop.streams import Purpose, generator
+
+# float32_N: nats_0 of the samples of this generation under its model, nats_1 of those of the generation before, …;
+# written_nats_0, … likewise, under what the model samples from. Only what the cell's remedies need is there.
+Scores = Mapping[str, np.ndarray]
+
+
+class Written(NamedTuple):
+    """What a cell's generation wrote, and all that is known of it: as it is stored."""
+
+    samples: Examples  # S_t
+    verdicts: Verdicts  # on S_t
+    scores: Scores
 
 
 def real_examples(config: Config, seed: int, generation: int, n: int) -> Examples:
@@ -29,12 +47,46 @@ def held_out_expressions(config: Config) -> list[bytes]:
     return config.language.sample(config.loop.num_held_out, generator(0, 0, Purpose.HELD_OUT))
 
 
-def incoming_block(config: Config, cell: Cell, generation: int, samples: Examples) -> Examples:
-    """N_t, from the samples S_t of generation t."""
-    rng = generator(cell.seed, generation, Purpose.BLOCK)
-    written = random_subset(samples, config.num_generated(cell, generation), rng)
+def incoming_block(
+    config: Config, cell: Cell, generation: int, written: Written, past: Sequence[Written] = ()
+) -> Examples:
+    """N_t, from what generation t and, newest first, those before it have written. Raises TooFewError."""
+    wanted = config.num_generated(cell, generation)
+    chosen = selected(config, cell, generation, wanted, written, past)
+    if chosen is None:
+        chosen = random_subset(written.samples, wanted, generator(cell.seed, generation, Purpose.BLOCK))
     fresh = real_examples(config, cell.seed, generation + 1, config.num_fresh(cell, generation))
-    return concatenate([written, fresh])
+    return concatenate([chosen, fresh])
+
+
+def selected(
+    config: Config, cell: Cell, generation: int, wanted: int, written: Written, past: Sequence[Written]
+) -> Examples | None:
+    """The generated part of N_t as the cell's remedies choose it, one after another; None if none of them chooses."""
+    selections = acting(remedies_of(cell.remedy), "select")
+    if not selections:
+        return None
+    rng = generator(cell.seed, generation, Purpose.SELECT)
+    pool = all_that_is_there = _pool(config, cell, written, past)
+    place = np.arange(len(pool))  # of the chosen among all
+    for selection in selections:
+        place = place[selection.select(pool, wanted, rng)]
+        pool = all_that_is_there.take(place)
+        if selection.fill == "end":
+            settle(pool, np.arange(len(pool)), wanted if len(pool) < wanted else len(pool), "end", rng)
+    place = settle(all_that_is_there, place, wanted, selections[-1].fill, rng)
+    return all_that_is_there.samples.take(place)
+
+
+def _pool(config: Config, cell: Cell, written: Written, past: Sequence[Written]) -> Pool:
+    """What the cell's remedies choose from, the newest generation first."""
+    parts = []
+    for age, (samples, verdicts, _) in enumerate([written, *past][: reach(cell.remedy)]):
+        nats, by_itself = (
+            written.scores.get(f"{name}_{age}", np.zeros(0, np.float32)) for name in ("nats", "written_nats")
+        )
+        parts.append(Pool(samples, verdicts, nats, by_itself, config.language, config.model.context_length))
+    return Pool.union(parts)
 
 
 def next_training_set(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 TRANSFORMER = "transformer"  # the learner that the ensemble trains
+NO_REMEDY = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Cell:
     fresh_ratio: float  # φ, share of fresh real data in every incoming block
     seed: int  # of all its random streams
     learner: str = TRANSFORMER  # who learns: the network, or a reference learner; see loop/learners
+    remedy: str = NO_REMEDY  # what is tried against the collapse; see loop/remedies
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Cell":
@@ -26,9 +28,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For files and messages: `full_fresh0.25_seed0`, `full_fresh0.25_seed0_ngram-order-3`."""
-        learner = "" if self.is_network else "_" + re.sub(r"[^\w.]+", "-", self.learner).strip("-")
-        return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}{learner}"
+        """For files and messages: `full_fresh0.25_seed0`, `full_fresh0.25_seed0_ngram-order-3_unique-copies-2`."""
+        unusual = [] if self.is_network else [self.learner]
+        unusual += [] if self.remedy == NO_REMEDY else [self.remedy]
+        spelled = ["_" + re.sub(r"[^\w.]+", "-", spelling).strip("-") for spelling in unusual]
+        return f"{self.cycle}_fresh{self.fresh_ratio:g}_seed{self.seed}{''.join(spelled)}"
 
     @property
     def is_network(self) -> bool:

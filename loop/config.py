@@ -6,13 +6,15 @@ Not here, because they change no result: where files go, how many devices, how m
 import dataclasses
 import difflib
 import itertools
+import math
 from typing import Any
 
 from logic.boolean.language import Boolean
 from logic.language import Language
-from loop.cell import TRANSFORMER, Cell, split
-from loop.cycles import CYCLES
+from loop.cell import NO_REMEDY, TRANSFORMER, Cell, split
+from loop.cycles import CYCLES, USUAL
 from loop.learners import canonical_learner
+from loop.remedies import acting, canonical_remedies, check_remedies, remedies_of, sampling_with
 from model.config import ModelConfig, SampleConfig
 
 VALIDATIONS = ("mixed", "real")
@@ -48,9 +50,12 @@ class TrainConfig:
         for name in ("batch_size", "max_steps", "eval_interval", "eval_batches"):
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "allowed are integers from 1")
         for name in ("warmup_steps", "patience", "min_learning_rate", "weight_decay"):
-            _check(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "allowed are numbers from 0")
+            _check(
+                0 <= getattr(self, name) < math.inf, f"train.{name}", getattr(self, name), "allowed are numbers from 0"
+            )
         for name in ("learning_rate", "grad_clip"):
-            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "allowed are numbers above 0")
+            allowed = "allowed are numbers above 0; 1e30 is as good as infinite"
+            _check(0 < getattr(self, name) < math.inf, f"train.{name}", getattr(self, name), allowed)
         for name in ("beta1", "beta2"):
             _check(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "allowed are 0 <= beta < 1")
         share = self.validation_fraction
@@ -88,19 +93,24 @@ class LoopConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """The cells: the product of cycles, ratios and seeds, each once. A control ignores the ratios."""
+    """The cells: the product of cycles, ratios, learners, remedies and seeds, each once.
 
-    cycles: tuple[str, ...] = tuple(CYCLES)  # data cycles; see loop/cycles
+    A control ignores the ratios, and has no remedy: it has nothing to be remedied.
+    """
+
+    cycles: tuple[str, ...] = USUAL  # data cycles; see loop/cycles
     fresh_ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # φ, share of fresh real data in the incoming block
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of all random streams; equal seeds share data, weights and batch order
     learners: tuple[str, ...] = (TRANSFORMER,)  # who learns: transformer, memoriser, grammar, ngram(order=5)
+    remedies: tuple[str, ...] = (NO_REMEDY,)  # what is tried against the collapse: none, verified|unique(copies=2), …
     # Every combination of further fields' values is a run of all cells, in a directory of its own in the run's.
     axes: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # ((field, values), …): (("sample.temperature", (0.6, 0.8)),)
     shard: tuple[int, int] | None = None  # (I, N): only the I-th (from 0) of N shards of the cells; None: all of them
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learners", tuple(canonical_learner(name) for name in self.learners))
-        for name in ("cycles", "fresh_ratios", "seeds", "learners"):
+        object.__setattr__(self, "remedies", tuple(canonical_remedies(spelling) for spelling in self.remedies))
+        for name in ("cycles", "fresh_ratios", "seeds", "learners", "remedies"):
             _check(len(getattr(self, name)) > 0, f"sweep.{name}", "()", "at least one is needed")
         for cycle in self.cycles:
             near = difflib.get_close_matches(cycle, CYCLES, n=1, cutoff=0.4)
@@ -141,13 +151,23 @@ class Config:
             _check(0 <= i < n <= most, "shard", f"{i}/{n}", f"allowed are I/N with 0 <= I < N <= {most}, the cells")
         names: dict[str, Cell] = {}
         for cell in self.all_cells():
+            _check(
+                cell.cycle != "rescue" or cell.fresh_ratio < 1,
+                "sweep.fresh_ratios",
+                cell.fresh_ratio,
+                "allowed are ratios below 1 with the cycle rescue: φ = 1 stands for a control, which never collapses",
+            )
+            check_remedies(cell.remedy, self.language, cell.is_network, cell.learner)
             other = names.setdefault(cell.name, cell)
+            field = "fresh_ratio" if other.fresh_ratio != cell.fresh_ratio else "remedy"
             _check(
                 other == cell,
-                "sweep.fresh_ratios",
-                f"{other.fresh_ratio!r}, {cell.fresh_ratio!r}",
-                f"allowed are ratios that differ in six digits: both name their cells {cell.name}",
+                "sweep.fresh_ratios" if field == "fresh_ratio" else "sweep.remedies",
+                f"{getattr(other, field)!r}, {getattr(cell, field)!r}",
+                f"allowed are values that differ in six digits: both name their cells {cell.name}",
             )
+            if acting(remedies_of(cell.remedy), "select"):
+                continue  # it may repeat samples
             needed = max(self.num_generated(cell, t) for t in range(self.loop.generations))
             _check(
                 needed <= self.loop.num_samples,
@@ -166,13 +186,22 @@ class Config:
     def all_cells(self) -> list[Cell]:
         """The cells of all shards, each once, in the order of the configuration."""
         sweep = self.sweep
-        product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.seeds)
-        ratio = {(c, r): 1.0 if CYCLES[c].is_control else float(r) for c in sweep.cycles for r in sweep.fresh_ratios}
-        return list(dict.fromkeys(Cell(c, ratio[c, r], s, learner) for c, r, learner, s in product))
+        product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.remedies, sweep.seeds)
+        cells = (
+            Cell(cycle, 1.0, seed, learner)
+            if CYCLES[cycle].is_control or ratio == 1
+            else Cell(cycle, float(ratio), seed, learner, remedy)
+            for cycle, ratio, learner, remedy, seed in product
+        )
+        return list(dict.fromkeys(cells))
 
     def networks(self) -> list[Cell]:
         """The cells to run whose learner is the transformer."""
         return [cell for cell in self.cells() if cell.is_network]
+
+    def sample_of(self, cell: Cell) -> SampleConfig:
+        """How a cell's model is sampled: `sample`, or as its remedy says."""
+        return sampling_with(cell.remedy, self.sample)
 
     def block_size(self, cycle: str) -> int:
         """b, examples in the incoming block."""

@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import jax
@@ -16,11 +17,15 @@ from loop.config import Config
 from loop.examples import Examples
 from loop.learners.host import run_learners
 from loop.outcome import Outcome, exchange
+from loop.remedies import acting, needing, network_part, remedies_of
+from loop.remedies.remedy import SURPRISE, WRITTEN
 from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
+from loop.training.curves import Curves
 from loop.training.data import TrainData, lay_out
 from loop.training.ensemble import Ensemble, Facts
 from loop.training.memory import capacity
+from loop.training.self_likelihood import judge
 from loop.training.train import TrainState
 
 
@@ -47,6 +52,7 @@ def run_generation(
     training_sets: Mapping[Cell, Examples | None],
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None = None,
+    past: Mapping[Cell, Sequence[list[bytes]]] = MappingProxyType({}),
 ) -> dict[Cell, Outcome]:
     """Trains, samples and verifies the cells that are in `training_sets`. All processes get all outcomes.
 
@@ -56,12 +62,13 @@ def run_generation(
       between: called after every chunk of steps; what it raises ends the generation.
       saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here (in
         generation 0, a cell of each of their seeds).
+      past: samples of earlier generations, newest first, that remedies of a cell look back on.
     """
     networks = {cell: train for cell, train in training_sets.items() if cell.is_network}
     others = {cell: train for cell, train in training_sets.items() if not cell.is_network and train is not None}
     outcomes: dict[Cell, Outcome] = {}
     if ensemble is not None and networks:
-        outcomes |= _run_networks(config, ensemble, generation, networks, between, saved)
+        outcomes |= _run_networks(config, ensemble, generation, networks, between, saved, past)
     if len(networks) < len(training_sets):
         outcomes |= exchange(
             run_learners(config, generation, others), {cell: {} for cell in training_sets if not cell.is_network}
@@ -76,6 +83,7 @@ def _run_networks(
     training_sets: Mapping[Cell, Examples | None],
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None,
+    past: Mapping[Cell, Sequence[list[bytes]]],
 ) -> dict[Cell, Outcome]:
     """Those of the cells that the ensemble trains."""
     cells = config.networks()
@@ -83,21 +91,27 @@ def _run_networks(
     leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
 
-    state, facts, train_seconds = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
+    trained = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
+    state, facts, curves, train_seconds = trained
     clock = time.monotonic()
     finite = facts.finite & active
+    state = _combine(config, ensemble, cells, generation, state, finite)
     ids = ensemble.sample(state.best_params, generation, finite)
+    written = [unpad(ids[i]) if finite[i] else [] for i in range(len(cells))]
+    scores = _score(config, ensemble, cells, state.best_params, written, past, _followed(leader), finite)
     sample_seconds = time.monotonic() - clock
     nll = ensemble.held_out_nll(state.best_params)
+    state = state.replace(opt_state=None, params=None)  # makes room for the models of generation 0
+    likelihoods = judge(ensemble, state.best_params, generation, written, finite, leader)
 
-    host = ensemble.get(state.replace(opt_state=None, params=None))
-    params = {i: ensemble.place(_cell_params(host.best_params, i), i) for i in np.flatnonzero(active).tolist()}
+    host = ensemble.get(state)
+    trained_here = np.flatnonzero(active).tolist()
+    params = {i: ensemble.place(jax.tree.map(lambda x, i=i: x[i], host.best_params), i) for i in trained_here}
     outcomes = {}
     for i in params:
         train = training_sets[cells[i]]
         if train is None or owner[cells[i]] != jax.process_index():
             continue
-        tokens = int(facts.step[i]) * config.train.batch_size * config.model.context_length
         counters = {
             "train_loss": float(host.train_loss[i]),
             "validation_loss": float(host.validation_loss[i]),
@@ -105,14 +119,80 @@ def _run_networks(
             # Cells run side by side: the wall time is shared out by the work done.
             "train_seconds": train_seconds * float(facts.step[i] / facts.step.sum()),
             "sample_seconds": sample_seconds / max(int(finite.sum()), 1),
-            "train_tokens": tokens,
+            "train_tokens": int(facts.step[i]) * config.train.batch_size * config.model.context_length,
+            **likelihoods.get(i, {}),
         }
         status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
-        samples = Examples.written(unpad(ids[i]) if finite[i] else [], generation, train)
+        samples = Examples.written(written[i], generation, train)
         verdicts = config.language.verify(samples.expressions)
-        outcomes[cells[i]] = Outcome(Checkpoint(params[i], train, counters, nll[i]), samples, verdicts, status)
+        checkpoint = Checkpoint(params[i], train, counters, nll[i])
+        outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i), scores.get(cells[i], {}))
     outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
     return _of_all_cells(outcomes, leader)
+
+
+def _combine(
+    config: Config,
+    ensemble: Ensemble,
+    cells: list[Cell],
+    generation: int,
+    state: TrainState,
+    active: np.ndarray,
+) -> TrainState:
+    """The state with the parameters that are sampled as remedies move them away from what self-training does."""
+    moved = np.array([bool(acting(remedies_of(cell.remedy), "combine")) for cell in cells])
+    if not (moved & active).any():
+        return state
+    ids = ensemble.sample(state.best_params, generation, moved & active, Purpose.OWN)
+    most = capacity(config)[1]
+    nothing = Examples.drawn([], generation)
+    own = {
+        cell: Examples.written(unpad(ids[i])[:most], generation, nothing)
+        for i, cell in enumerate(cells)
+        if (moved & active & ensemble.held)[i]
+    }
+    sets: dict[Cell, Examples | None] = {cell: own.get(cell) for cell in cells}
+    data = _lay_out(config, ensemble, cells, generation, sets, moved & active)
+    return state.replace(best_params=ensemble.away_from_copies(state.best_params, data, generation, moved & active))
+
+
+def _score(
+    config: Config,
+    ensemble: Ensemble,
+    cells: list[Cell],
+    params: dict,
+    written: list[list[bytes]],
+    past: Mapping[Cell, Sequence[list[bytes]]],
+    followers: Mapping[Cell, list[Cell]],
+    active: np.ndarray,
+) -> dict[Cell, dict[str, np.ndarray]]:
+    """Scores of what the cells have written, now and before, where remedies of theirs or of their followers ask."""
+    asks = {
+        cell: needing([r for c in followers[cell] for r in remedies_of(c.remedy)], SURPRISE, WRITTEN)
+        for cell in followers
+    }
+    wanted = active & np.array([bool(asks.get(cell)) for cell in cells])
+    if not wanted.any():
+        return {}
+    parts = [[written[i], *past.get(cell, [])] if wanted[i] else [] for i, cell in enumerate(cells)]
+    plain, sampled = ensemble.score(params, [[e for part in p for e in part] for p in parts], wanted)
+    scores: dict[Cell, dict[str, np.ndarray]] = {}
+    for i in np.flatnonzero(wanted & ensemble.held).tolist():
+        cuts = np.cumsum([len(part) for part in parts[i]])
+        mine: dict[str, np.ndarray] = {}
+        for name, need, nats in (("nats", SURPRISE, plain), ("written_nats", WRITTEN, sampled)):
+            if needing(asks[cells[i]], need):
+                mine |= {f"{name}_{age}": x for age, x in enumerate(np.split(nats[i], cuts)[:-1])}
+        scores[cells[i]] = mine
+    return scores
+
+
+def _followed(leader: Mapping[Cell, Cell]) -> dict[Cell, list[Cell]]:
+    """The cells that each leader works for, itself included."""
+    followers: dict[Cell, list[Cell]] = {}
+    for cell, first in leader.items():
+        followers.setdefault(first, []).append(cell)
+    return followers
 
 
 def _train(
@@ -124,25 +204,30 @@ def _train(
     active: np.ndarray,
     between: Callable[[TrainingProgress, Snapshot], None],
     saved: Mapping[Cell, dict[str, Any]] | None,
-) -> tuple[TrainState, Facts, float]:
-    """The state when no active cell has steps left, what is known of it, and the seconds that it took in all."""
+) -> tuple[TrainState, Facts, Curves, float]:
+    """The state when no active cell has steps left, what is known of it, how it got there, and the seconds that it
+    took in all."""
     clock = time.monotonic()
     data = _lay_out(config, ensemble, cells, generation, training_sets, active)
+    begun = _saved_trees(cells, generation, active, saved or {})
     if saved is None:
         state = ensemble.start(generation, active)
     else:
-        state = ensemble.restore(_saved_states(cells, generation, active, saved))
+        state = ensemble.restore([tree and tree["state"] for tree in begun])
         clock -= max((float(tree["seconds"]) for tree in saved.values()), default=0)
+    curves = Curves([tree["curve"] if tree else None for tree in begun])
 
     def snapshot() -> dict[Cell, dict[str, Any]]:
         seconds = np.array(time.monotonic() - clock)
         states = ensemble.snapshot(state, np.flatnonzero(active).tolist())
-        return {cells[i]: {"state": tree, "seconds": seconds} for i, tree in states.items()}
+        return {cells[i]: {"state": s, "seconds": seconds, "curve": curves.of(i)} for i, s in states.items()}
 
     facts = ensemble.facts(state)
     while facts.active.any():
+        trained = facts.active
         state = ensemble.train_chunk(state, data, generation)
         facts = ensemble.facts(state)
+        curves.add(trained, facts)
         progress = TrainingProgress(
             step=int(facts.step[active].min()),
             loss=float(facts.loss[active].mean()),
@@ -150,17 +235,21 @@ def _train(
             done=not facts.active.any(),
         )
         between(progress, snapshot)
-    return state, facts, time.monotonic() - clock
+    return state, facts, curves, time.monotonic() - clock
 
 
-def _saved_states(
+def _alike(cell: Cell) -> tuple[int, str]:
+    """Cells that agree in this are equal in generation 0."""
+    return cell.seed, network_part(cell.remedy)
+
+
+def _saved_trees(
     cells: list[Cell], generation: int, active: np.ndarray, saved: Mapping[Cell, dict[str, Any]]
 ) -> list[dict[str, Any] | None]:
-    """The saved state of every active cell. In generation 0 one cell works for all of its seed, and on other devices
+    """What is saved of every active cell. In generation 0 one cell works for all of its seed, and on other devices
     it may have been another one."""
-    same = {cell.seed: tree for cell, tree in saved.items()} if generation == 0 else {}
-    trees = [saved.get(cell) or same.get(cell.seed) if on else None for cell, on in zip(cells, active, strict=True)]
-    return [tree and tree["state"] for tree in trees]
+    same = {_alike(cell): tree for cell, tree in saved.items()} if generation == 0 else {}
+    return [saved.get(cell) or same.get(_alike(cell)) if on else None for cell, on in zip(cells, active, strict=True)]
 
 
 def _lay_out(
@@ -172,8 +261,18 @@ def _lay_out(
     active: np.ndarray,
 ) -> TrainData:
     symbols, examples = capacity(config)
+    weigh = {cell: next(iter(acting(remedies_of(cell.remedy), "weigh")), None) for cell in cells}
+    weight = np.zeros(symbols, np.float32) if any(weigh.values()) else None
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.zeros((), np.int32)] * 4)
+    blank = dataclasses.replace(blank, weight_C=weight)
     real = config.train.validation == "real"
+
+    def weights(cell: Cell, train: Examples) -> np.ndarray | None:
+        remedy = weigh[cell]
+        if remedy is not None:
+            return remedy.weights(train)
+        return None if weight is None else np.ones(len(train))
+
     return ensemble.put_data(
         [
             lay_out(
@@ -182,6 +281,7 @@ def _lay_out(
                 config.train.validation_fraction,
                 (symbols, examples),
                 functools.partial(_real_validation, config, cell, generation) if real else None,
+                weights(cell, train),
             )
             if on and (train := training_sets[cell]) is not None
             else None
@@ -196,14 +296,15 @@ def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> lis
 
 
 def _leaders(owner: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:
-    """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything.
+    """The cell that works for each cell: in generation 0, cells of equal seed are equal in everything, but for remedies
+    that change the model.
 
     `owner` is the process of each cell that goes on: leader and followers are of one process.
     """
     if generation > 0:
         return {cell: cell for cell in owner}
-    first: dict[tuple[int, int], Cell] = {}
-    return {cell: first.setdefault((cell.seed, owner[cell]), cell) for cell in owner}
+    first: dict[tuple, Cell] = {}
+    return {cell: first.setdefault((_alike(cell), owner[cell]), cell) for cell in owner}
 
 
 def _of_all_cells(outcomes: Mapping[Cell, Outcome], leader: Mapping[Cell, Cell]) -> dict[Cell, Outcome]:
@@ -216,7 +317,3 @@ def _of_all_cells(outcomes: Mapping[Cell, Outcome], leader: Mapping[Cell, Cell])
 
     parts = {cell: with_part(outcome, sharing[cell]) for cell, outcome in outcomes.items()}
     return {cell: parts[first] for cell, first in leader.items()}
-
-
-def _cell_params(params: dict, i: int) -> dict:
-    return {k: _cell_params(v, i) if isinstance(v, dict) else v[i] for k, v in params.items()}

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from logic.language import Verdicts
+from loop.blocks import Scores, Written
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.checkpoints import Checkpoint, examples_from_arrays, examples_to_arrays
+from loop.storage.curve_files import no_curve
 from loop.training import multihost
 
 
@@ -23,6 +25,14 @@ class Outcome:
     samples: Examples  # S_t; empty if training failed
     verdicts: Verdicts  # on S_t
     status: str | None = None  # why the cell ends here
+    # of the training, float64 [evaluations, 4]: loop/storage/curve_files.py
+    curve: np.ndarray = dataclasses.field(default_factory=no_curve)
+    scores: Scores = dataclasses.field(default_factory=dict)  # of S_t and earlier samples, for remedies; see blocks.py
+
+    @property
+    def written(self) -> Written:
+        """All that the next training set is made of."""
+        return Written(self.samples, self.verdicts, self.scores)
 
 
 def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
@@ -48,7 +58,8 @@ def _pack(outcomes: Mapping[Cell, Outcome]) -> bytes:
         for name, examples in (("train", outcome.trained.training_set), ("samples", outcome.samples)):
             arrays |= {f"{i}/{name}/{k}": x for k, x in examples_to_arrays(examples).items()}
         arrays |= {f"{i}/verdicts/{k}": x for k, x in outcome.verdicts.items()}
-        arrays[f"{i}/nll"] = outcome.trained.held_out_nll
+        arrays |= {f"{i}/scores/{k}": x for k, x in outcome.scores.items()}
+        arrays |= {f"{i}/nll": outcome.trained.held_out_nll, f"{i}/curve": outcome.curve}
     file = io.BytesIO()
     np.savez(file, heads=np.frombuffer(json.dumps(heads).encode(), np.uint8), **arrays)
     return file.getvalue()
@@ -67,5 +78,6 @@ def _unpack(payload: bytes, params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
         cell = Cell(**head["cell"])
         train, samples = examples_from_arrays(group("train")), examples_from_arrays(group("samples"))
         trained = Checkpoint(params[cell], train, head["counters"], arrays[f"{i}/nll"])
-        outcomes[cell] = Outcome(trained, samples, group("verdicts"), head["status"])
+        curve, scores = arrays[f"{i}/curve"], group("scores")
+        outcomes[cell] = Outcome(trained, samples, group("verdicts"), head["status"], curve, scores)
     return outcomes

@@ -40,11 +40,17 @@ class Recorder:
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)  # several processes agreed on it
 
     def commit(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
-        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it."""
+        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it.
+
+        The curves come first: once samples and checkpoint are there, a run that was killed only measures.
+        """
+        curves = {cell: outcome.curve for cell, outcome in outcomes.items() if len(outcome.curve)}
+        if curves and multihost.is_writer():
+            self.directory.write_curves(generation, curves)
         alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
         if alive:
             if multihost.is_writer():
-                samples = {cell: (o.samples.expressions, o.verdicts) for cell, o in alive.items()}
+                samples = {cell: (o.samples.expressions, o.verdicts, o.scores) for cell, o in alive.items()}
                 self.directory.write_samples(generation, samples)
             self.directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
             self.directory.wait()
@@ -95,3 +101,4 @@ class Recorder:
         self.directory.write_rows(self.rows)
         self.directory.drop_states(lambda t: t <= generation)
         self.directory.prune(self.control.keep)
+        self.control.recorded(self.directory, generation)

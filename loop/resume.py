@@ -5,22 +5,27 @@ one is damaged or was pruned, its training set is made again from older ones.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
 
 from logic.errors import UsageError
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config
 from loop.cycles import CYCLES
 from loop.examples import Examples
 from loop.outcome import Outcome
+from loop.remedies import reach
+from loop.remedies.remedy import TooFewError
+from loop.self_likelihood import FIRST
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.checksums import Damaged
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
+from loop.training.ensemble import Ensemble, First
 
 
 @dataclasses.dataclass
@@ -29,10 +34,17 @@ class Loop:
 
     training_set: Examples  # D_t
     blocks: list[Examples]  # D_0, N_0, …, N_{t-1} for cycles with memory, else the newest of them
+    past: list[Written] = dataclasses.field(default_factory=list)  # newest first: what remedies look back on
+    ended: str | None = None  # why there is no next training set
 
-    def advance(self, config: Config, cell: Cell, generation: int, samples: Examples) -> None:
-        """Makes D_{t+1} of D_t and S_t."""
-        block = incoming_block(config, cell, generation, samples)
+    def advance(self, config: Config, cell: Cell, generation: int, written: Written) -> None:
+        """Makes D_{t+1} of D_t and S_t, or ends here."""
+        try:
+            block = incoming_block(config, cell, generation, written, self.past)
+        except TooFewError as error:
+            self.ended = f"no training set: {error}"
+            return
+        self.past = [written, *self.past][: reach(cell.remedy) - 1]
         self.blocks = [*self.blocks, block] if CYCLES[cell.cycle].has_memory else [block]
         self.training_set = next_training_set(config, cell, generation, self.training_set, self.blocks)
 
@@ -92,18 +104,19 @@ def _rebuild_cell(
 ) -> tuple[Loop, int]:
     """D_start, or D_t of the first generation t whose samples are damaged."""
     begin, loop = 0, None
-    if start > 0 and not CYCLES[cell.cycle].has_memory:
+    if start > 0 and not CYCLES[cell.cycle].has_memory and reach(cell.remedy) == 1:
         begin, loop = _newest_checkpoint(directory, cell, start, warn)
     if loop is None:
         real = initial_training_set(config, cell.seed)
         loop = Loop(real, [real])
     for t in range(begin, start):
         try:
-            written = directory.read_samples(cell, t).expressions
+            stored = directory.read_samples(cell, t)
         except (Damaged, FileNotFoundError, KeyError) as error:
             warn(error.args[0])
             return loop, t
-        loop.advance(config, cell, t, Examples.written(written, t, loop.training_set))
+        samples = Examples.written(stored.expressions, t, loop.training_set)
+        loop.advance(config, cell, t, Written(samples, stored.verdicts, stored.scores))
     return loop, start
 
 
@@ -119,6 +132,32 @@ def _newest_checkpoint(
     return 0, None
 
 
+def first_models(
+    config: Config, directory: RunDirectory, ensemble: Ensemble, alive: Set[Cell], warn: Callable[[str], None]
+) -> First:
+    """The models of generation 0 of the networks that go on, as far as this process holds them."""
+    found: list[dict | None] = []
+    for cell, held in zip(config.networks(), ensemble.held, strict=True):
+        found.append(None)
+        if held and cell in alive:
+            try:
+                found[-1] = directory.load(cell, 0).params
+            except (Damaged, KeyError) as error:
+                warn(f"{error.args[0]}; {FIRST} of {cell.name} is left out from here on")
+    return First(ensemble.stack(found), np.array([params is not None for params in found]))
+
+
+def endings(loops: Mapping[Cell, Loop | None]) -> dict[Cell, Outcome]:
+    """Of the cells that have no next training set, what their next generation ends with. All processes get all."""
+    mine = [[cell.keys, loop.ended] for cell, loop in loops.items() if loop is not None and loop.ended]
+    nothing = Examples.drawn([], 0)
+    return {
+        Cell(**keys): Outcome(Checkpoint({}, nothing, {}, np.zeros(0, np.float32)), nothing, {}, status=why)
+        for part in multihost.gather(json.dumps(mine).encode())
+        for keys, why in json.loads(part)
+    }
+
+
 def reload(
     config: Config,
     directory: RunDirectory,
@@ -131,8 +170,12 @@ def reload(
     A cell that this process does not hold has an outcome without content.
     """
     outcomes: dict[Cell, Outcome] | None = None
+    ended = endings(loops)
     if directory.stored(generation):
-        outcomes = _read_outcomes(config, directory, loops, generation, warn)
+        going = {cell: loop for cell, loop in loops.items() if cell not in ended}
+        outcomes = _read_outcomes(config, directory, going, generation, warn)
+        if outcomes is not None:
+            outcomes = {cell: ended.get(cell) or outcomes[cell] for cell in loops}
     return outcomes if all(multihost.gather(b"" if outcomes is None else b"complete")) else None
 
 
@@ -163,5 +206,5 @@ def _read_outcomes(
             )
             return None
         samples = Examples.written(stored.expressions, generation, loop.training_set)
-        outcomes[cell] = Outcome(trained, samples, stored.verdicts)
+        outcomes[cell] = Outcome(trained, samples, stored.verdicts, scores=stored.scores)
     return outcomes

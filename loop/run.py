@@ -15,7 +15,7 @@ from loop.config import Config
 from loop.generation import run_generation
 from loop.outcome import Outcome
 from loop.record import Measure, Measured, Recorder
-from loop.resume import Loop, complete_rows, rebuild, reload
+from loop.resume import Loop, complete_rows, endings, first_models, rebuild, reload
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
 from loop.training.ensemble import Ensemble
@@ -58,6 +58,8 @@ def run(config: Config, directory: RunDirectory, measure: Measure, control: Cont
     if multihost.is_writer():
         directory.remove_from(start)  # of another past: not complete, damaged, or after something damaged
     multihost.barrier("removed")
+    if ensemble is not None and start > 0:
+        ensemble.first = first_models(config, directory, ensemble, loops.keys(), control.warn)
     seeds = {cell.seed for cell in held}
     state = directory.load_state(start, control.warn, lambda c: c in held or (start == 0 and c.seed in seeds))
     multihost.check_equal(state and state[0], "the saved states in --workdir")
@@ -76,7 +78,8 @@ def _place(config: Config, control: Control) -> tuple[Ensemble | None, dict[Cell
     if not networks:
         return None, owner, held
     mesh = parse_mesh(control.mesh, len(networks), len(jax.devices()), config.train.batch_size)
-    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh)
+    remedies = [cell.remedy for cell in networks]
+    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh, remedies)
     owner |= dict(zip(networks, ensemble.owner, strict=True))
     return ensemble, owner, held | {cell for cell, here in zip(networks, ensemble.held, strict=True) if here}
 
@@ -94,12 +97,20 @@ def _run_generations(
     """The generations from `start` on, the first of them from a saved state if there is one."""
     watch = Watch(config, directory, start, control, recorder.stopping)
     commit: Future[Measured] | None = None
+    # Here and not in the second thread: while TFDS is being imported, etils replaces `__import__` for all threads, and
+    # what another thread imports meanwhile, as orbax does when it saves, is none of what it asked for.
+    import loop.storage.samples  # noqa: F401
+
     with _background() as background, _whole(lambda: commit):
         for t in range(start, config.loop.generations):
             watch.begin()
             watch.commit = commit
-            training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
-            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved)
+            ended = endings(loops)
+            going = {cell: loop for cell, loop in loops.items() if cell not in ended}
+            training_sets = {cell: loop.training_set if loop else None for cell, loop in going.items()}
+            past = {cell: [p.samples.expressions for p in loop.past] for cell, loop in going.items() if loop}
+            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved, past)
+            outcomes = {cell: ended.get(cell) or outcomes[cell] for cell in loops}
             saved = None
             if commit is not None:
                 recorder.settle(t - 1, commit.result())
@@ -149,5 +160,5 @@ def _advance(
     alive = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
     for cell, loop in alive.items():
         if loop is not None:
-            loop.advance(config, cell, generation, outcomes[cell].samples)
+            loop.advance(config, cell, generation, outcomes[cell].written)
     return alive

@@ -5,6 +5,8 @@ import enum
 import jax
 import numpy as np
 
+KEYS = "threefry2x32"  # JAX's kind of keys: another one, such as rbg, gives other results, and others under vmap
+
 
 class Purpose(enum.IntEnum):
     """What a random stream is for. Values are part of every result: append, never renumber."""
@@ -21,6 +23,9 @@ class Purpose(enum.IntEnum):
     MEASURE = 9  # subsets that measures are taken on
     HELD_OUT = 10  # real expressions that models are compared with the truth on
     VALIDATION = 11  # real expressions that training is validated on
+    SELECT = 12  # which samples a remedy chooses
+    COPY = 13  # training windows of a copy that learns from its own samples
+    OWN = 14  # the samples that it learns from
 
 
 def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:
@@ -28,6 +33,6 @@ def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generat
     return np.random.default_rng([seed, generation, purpose])
 
 
-def key(seed: jax.Array, generation: jax.Array, purpose: Purpose) -> jax.Array:
-    """The stream as a JAX key, for work on the device; seed and generation may be traced."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), generation), purpose)
+def key(seed: jax.Array, generation: jax.Array, purpose: Purpose | jax.Array) -> jax.Array:
+    """The stream as a JAX key, for work on the device; all of these may be traced."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=KEYS), generation), purpose)

@@ -23,6 +23,7 @@ class Progress:
     loss: float  # nats per symbol, mean over cells
     tokens_per_second: float  # all cells together
     seconds_left: float  # of the whole sweep
+    done: bool = False  # the generation has no steps left
 
 
 class Stopped(Exception):  # noqa: N818 (no error: it was asked for)
@@ -40,6 +41,7 @@ class Control:
     stop: Callable[[], bool] = lambda: False  # asked after every chunk of steps
     save_seconds: float = 600.0  # training between two saved states; a generation that takes less saves none
     keep: str = "all"  # checkpoints of generations; see RunDirectory.prune
+    recorded: Callable[[RunDirectory, int], None] = lambda directory, generation: None  # its rows are written
 
 
 class Watch:
@@ -100,4 +102,5 @@ class Watch:
         self.since, self.tokens = now, p.tokens
         done = generation - self.first + min(p.step / self.config.train.max_steps, 1)
         left = (now - self.start) * ((total - self.first) / done - 1) if done else float("inf")
-        self.control.tell(Progress(generation, total, p.step, self.config.train.max_steps, p.loss, rate, left))
+        steps = self.config.train.max_steps
+        self.control.tell(Progress(generation, total, p.step, steps, p.loss, rate, left, p.done))

@@ -5,6 +5,7 @@ import dataclasses
 POSITIONS = ("learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")
 DTYPES = ("float32", "bfloat16")
+LEAST = 1e-30  # a smaller temperature or mass above 0 is none for 32 bits: logits divided by it are infinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,14 @@ class SampleConfig:
     batch_size: int = 0  # samples written side by side; 0 takes what suits the device
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ValueError(f"sample.temperature = {self.temperature}: allowed are numbers from 0")
+        if self.temperature != 0 and not LEAST <= self.temperature <= 1 / LEAST:
+            raise ValueError(
+                f"sample.temperature = {self.temperature}: allowed are 0 (the most probable symbol) and numbers from "
+                f"{LEAST:g} to {1 / LEAST:g}"
+            )
         if self.top_k < 0:
             raise ValueError(f"sample.top_k = {self.top_k}: allowed are integers from 0 (all)")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1")
+        if not LEAST <= self.top_p <= 1:
+            raise ValueError(f"sample.top_p = {self.top_p}: allowed are 0 < top_p <= 1, from {LEAST:g} on")
         if self.batch_size < 0:
             raise ValueError(f"sample.batch_size = {self.batch_size}: allowed are integers from 0")

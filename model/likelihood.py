@@ -3,7 +3,7 @@
 Axes: N expressions, B of them read at once, T context length, S = T + 1, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -25,20 +25,28 @@ def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tu
 
 
 def expression_nll(
-    config: ModelConfig, params: dict, ids: jax.Array | np.ndarray, length_N: jax.Array | np.ndarray
+    config: ModelConfig,
+    params: dict,
+    ids: jax.Array | np.ndarray,
+    length_N: jax.Array | np.ndarray,
+    sharpen: Callable[[jax.Array], jax.Array] | None = None,
 ) -> jax.Array:
     """-log M(e) in nats of N expressions, float32_N, at temperature 1, the closing `<eos>` included.
 
     Args:
       ids: uint8 [N, S]: `<eos>`, the symbols, then `<eos>`s.
       length_N: symbols of each. One that fills the context has no closing `<eos>`: a sample would be cut there.
+      sharpen: logits_BTV -> logits_BTV, of which M then consists instead; excluded symbols cost some 1e9 nats.
     """
     T, net = config.context_length, model_of(config)
 
     def batch(args: tuple[jax.Array, jax.Array]) -> jax.Array:
         ids_BS, length_B = args
         ids_BS = ids_BS.astype(jnp.int32)
-        nll_BT = negative_log_likelihood(net.forward(config, params, ids_BS[:, :-1]), ids_BS[:, 1:])
+        logits_BTV = net.forward(config, params, ids_BS[:, :-1])
+        if sharpen is not None:
+            logits_BTV = jnp.maximum(sharpen(logits_BTV), -1e9)
+        nll_BT = negative_log_likelihood(logits_BTV, ids_BS[:, 1:])
         return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
 
     N = length_N.shape[0]

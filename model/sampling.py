@@ -22,26 +22,39 @@ AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; o
 SHORT = 64  # places of the first pass's cache: attention to them costs less than the rest of a layer
 
 
-def filter_logits(logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
+Own = tuple[jax.Array, jax.Array] | None  # temperature and top-p of one model among others, in place of the settings'
+
+
+def filter_logits(logits_BV: jax.Array, config: SampleConfig, own: Own = None) -> jax.Array:
     """Applies temperature, top-k and top-p; excluded symbols get minus infinity."""
-    logits_BV = logits_BV / config.temperature
+    if own is not None:
+        # XLA divides by a constant as it multiplies by the reciprocal: so both ways give the same bits.
+        logits_BV = logits_BV * (1 / jnp.where(own[0] > 0, own[0], 1.0))
+    else:
+        logits_BV = logits_BV / config.temperature
     if config.top_k:
         descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
-        logits_BV = jnp.where(logits_BV >= descending_BV[:, config.top_k - 1, None], logits_BV, -jnp.inf)
-    if config.top_p < 1:
-        descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
-        p_BV = jax.nn.softmax(descending_BV, axis=-1)
-        before_BV = jnp.cumsum(p_BV, axis=-1) - p_BV  # mass of the more probable symbols
-        kept_BV = jnp.where(before_BV < config.top_p, descending_BV, jnp.inf)
-        logits_BV = jnp.where(logits_BV >= kept_BV.min(axis=-1, keepdims=True), logits_BV, -jnp.inf)
-    return logits_BV
+        logits_BV = jnp.where(logits_BV >= descending_BV[..., config.top_k - 1, None], logits_BV, -jnp.inf)
+    if own is not None:
+        return jnp.where(own[1] < 1, _top_p(logits_BV, own[1]), logits_BV)
+    return _top_p(logits_BV, config.top_p) if config.top_p < 1 else logits_BV
 
 
-def choose(key_B: jax.Array, logits_BV: jax.Array, config: SampleConfig) -> jax.Array:
+def _top_p(logits_BV: jax.Array, top_p: jax.Array | float) -> jax.Array:
+    descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
+    p_BV = jax.nn.softmax(descending_BV, axis=-1)
+    before_BV = jnp.cumsum(p_BV, axis=-1) - p_BV  # mass of the more probable symbols
+    kept_BV = jnp.where(before_BV < top_p, descending_BV, jnp.inf)
+    return jnp.where(logits_BV >= kept_BV.min(axis=-1, keepdims=True), logits_BV, -jnp.inf)
+
+
+def choose(key_B: jax.Array, logits_BV: jax.Array, config: SampleConfig, own: Own = None) -> jax.Array:
     """The next symbol of every row, int32_B, each from a key of its own."""
-    if config.temperature == 0:
-        return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-    return jax.vmap(jax.random.categorical)(key_B, filter_logits(logits_BV, config)).astype(jnp.int32)
+    greedy_B = jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
+    if own is None and config.temperature == 0:
+        return greedy_B
+    drawn_B = jax.vmap(jax.random.categorical)(key_B, filter_logits(logits_BV, config, own)).astype(jnp.int32)
+    return drawn_B if own is None else jnp.where(own[0] > 0, drawn_B, greedy_B)
 
 
 def rows(config: SampleConfig, num_samples: int) -> int:
@@ -52,11 +65,11 @@ def rows(config: SampleConfig, num_samples: int) -> int:
 class Sample(Protocol):
     """Writes the samples `first`, `first` + 1, … of a key."""
 
-    def __call__(self, params: dict, key: jax.Array, first: jax.Array | int = 0) -> jax.Array: ...
+    def __call__(self, params: dict, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array: ...
 
 
 def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: str | None = None) -> Sample:
-    """Returns sample(params, key, first=0) -> uint8 ids_NT.
+    """Returns sample(params, key, first=0, own=None) -> uint8 ids_NT.
 
     A sample is what follows an `<eos>`, filled with `<eos>` from its end on, or cut at context_length symbols.
     `axis` names a vmap over several models: all go on until the last one is through, with one clock for their caches.
@@ -64,7 +77,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
     N, T, B = num_samples, model.context_length, rows(config, num_samples)
     net = model_of(model)
 
-    def one_pass(params: dict, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int) -> tuple:
+    def one_pass(params: dict, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int, own: Own) -> tuple:
         """Writes the samples that are not done. One that is longer than `places` symbols stays not done."""
         order_N = jnp.argsort(done_N, stable=True)
         waiting = N - jnp.sum(done_N)
@@ -81,7 +94,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
             position_B = cache.position_B
             logits_BV, cache = net.forward_cached(model, params, symbol_B, cache)
             key_B = jax.vmap(jax.random.fold_in)(key_N[jnp.minimum(sample_B, N - 1)], position_B)
-            symbol_B = choose(key_B, logits_BV, config)
+            symbol_B = choose(key_B, logits_BV, config, own)
             ids_NT = ids_NT.at[sample_B, position_B].set(symbol_B.astype(jnp.uint8), mode="drop")
             ended_B = (symbol_B == EOS) | (position_B + 1 == T)
             done_N = done_N.at[jnp.where(ended_B, sample_B, N)].set(True, mode="drop")
@@ -99,11 +112,11 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
         start = (ids_NT, done_N, first_B, jnp.full(B, EOS, jnp.int32), jnp.int32(B), cache)
         return jax.lax.while_loop(unfinished, write, start)[:2]
 
-    def sample(params: dict, key: jax.Array, first: jax.Array | int = 0) -> jax.Array:
+    def sample(params: dict, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array:
         key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(N))
         ids_NT, done_N = jnp.zeros((N, T), jnp.uint8), jnp.zeros(N, bool)
         for places in sorted({min(SHORT, T), T}):
-            ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, places)
+            ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, places, own)
         return ids_NT
 
     return sample

@@ -20,8 +20,9 @@ from launch.configuration import defaults, resolve
 from launch.facts import facts
 from launch.presets import smoke
 from logic import languages
-from loop import cycles
+from loop import cycles, remedies
 from loop.cell import Cell
+from loop.examples import GENERATED
 from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from model import models
@@ -66,7 +67,13 @@ def sweep(c, path: Path) -> RunDirectory:
 
 
 def test_all_files_of_the_page_are_run():
-    assert set(FILES) == {"loop/cycles/anchored.py", "logic/dyck.py", "eval/measures/repeats.py", "model/gru.py"}
+    assert set(FILES) == {
+        "loop/cycles/anchored.py",
+        "loop/remedies/longest.py",
+        "logic/dyck.py",
+        "eval/measures/repeats.py",
+        "model/gru.py",
+    }
     for path, text in FILES.items():
         assert all(len(line) <= 120 for line in text.splitlines()), path
 
@@ -80,6 +87,19 @@ def test_a_cycle(load, monkeypatch, tmp_path):
     assert len(train) == len(first)
     assert set(train.expressions[:32]) <= set(first.expressions)
     assert (train.generation[:32] == 0).all() and (train.source[:32] == 0).all()
+
+
+def test_a_remedy(load, monkeypatch, tmp_path):
+    longest = load("loop/remedies/longest.py").Longest
+    monkeypatch.setitem(remedies.REMEDIES, "longest", longest)
+    directory = sweep(config(sweep={"remedies": ("none", "longest(share=0.25)")}), tmp_path / "run")
+    plain, cell = (Cell("full", 0.5, 0, remedy=spelling) for spelling in ("none", "longest(share=0.25)"))
+    written = sorted(map(len, directory.read_samples(cell, 0).expressions), reverse=True)
+    train = directory.load(cell, 1).training_set
+    chosen = [len(e) for e, source in zip(train.expressions, train.source, strict=True) if source == GENERATED]
+    assert min(chosen) >= written[len(written) // 4 - 1]
+    assert directory.read_samples(plain, 0).expressions == directory.read_samples(cell, 0).expressions
+    assert "longest" in (directory.report / "leaderboard.csv").read_text()
 
 
 def test_a_language_with_its_measures_and_report(load, monkeypatch, tmp_path):

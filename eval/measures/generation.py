@@ -6,6 +6,7 @@ from eval.measures.registry import measure
 from loop.blocks import held_out_expressions
 from loop.cell import Cell
 from loop.config import Config
+from loop.costs import costs
 from loop.outcome import Outcome
 from loop.record import Measurement
 from loop.streams import Purpose, generator
@@ -21,7 +22,7 @@ def measure_generation(config: Config, cell: Cell, generation: int, outcome: Out
         training_set=trained.training_set,
         held_out=held_out_expressions(config),
         held_out_nll=trained.held_out_nll,
-        counters=trained.counters,
+        counters=trained.counters | costs(config, cell, generation),
         subsets=generator(cell.seed, generation, Purpose.MEASURE),
         subset_size=config.loop.num_examples,
     )

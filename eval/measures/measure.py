@@ -22,7 +22,16 @@ OF_LANGUAGE = (
     "rows_true",
     "functions",
 )  # not every language has these
-OF_RUN = ("samples", "training_set", "training_subset", "held_out", "training", "costs")  # a run observes all of these
+OF_RUN = (  # a run observes all of these
+    "samples",
+    "training_set",
+    "training_subset",
+    "held_out",
+    "training",
+    "self_likelihood",
+    "first_likelihood",
+    "costs",
+)
 
 
 @dataclasses.dataclass(frozen=True)

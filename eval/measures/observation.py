@@ -10,6 +10,7 @@ import numpy as np
 
 from logic.language import Language, Verdicts
 from loop.examples import Examples
+from loop.self_likelihood import FIRST, SELF
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class Observation:
     training_set: Examples | None = None  # D_t, if the samples know what they descend from
     held_out: Sequence[bytes] = ()  # independent draws from R that no model is trained on
     held_out_nll: np.ndarray | None = None  # float_N, -log M_t(e) of `held_out` in nats, at temperature 1
-    counters: Mapping[str, float] | None = None  # losses, steps and costs of the training, under their columns' names
+    counters: Mapping[str, float] | None = None  # losses, likelihoods, steps and costs, under their columns' names
     subsets: np.random.Generator | None = None  # draws the subset of D_t for measures that are too costly on all of it
     subset_size: int = 0  # at most so many of D_t
     words: Counter | None = None  # multiplicities of the samples where some hold words that `bytes` cannot tell apart
@@ -42,6 +43,8 @@ class Observation:
             "training_subset": self.training_set is not None and self.subsets is not None,
             "held_out": self.held_out_nll is not None and len(self.held_out_nll) > 0,
             "training": self.counters is not None and "train_loss" in self.counters,  # by gradient descent
+            "self_likelihood": self.counters is not None and SELF in self.counters,
+            "first_likelihood": self.counters is not None and FIRST in self.counters,
             "costs": self.counters is not None,
         }
         return {name for name, here in given.items() if here} | parts(self.language)

@@ -13,6 +13,7 @@ from eval.measures import (
     functions,
     likelihood,
     rows_true,
+    self_likelihood,
     size,
     training,
     training_set,
@@ -42,6 +43,7 @@ MEASURES: tuple[Measure | Family, ...] = (  # in the order of the columns
     change.JS_TRAINING,
     *training_set.MEASURES,
     *likelihood.MEASURES,
+    *self_likelihood.MEASURES,
     *training.MEASURES,
 )
 

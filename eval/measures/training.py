@@ -2,9 +2,11 @@
 
 from eval.measures.measure import TRAINING, Measure
 
+_OF_TRAINING = ("train_loss", "validation_loss", "steps", "train_tokens")  # by gradient descent
+
 
 def _counter(name: str, label: str, unit: str, meaning: str) -> Measure:
-    needs = ("costs",) if name.endswith("_seconds") else ("training",)
+    needs = ("training",) if name in _OF_TRAINING else ("costs",)
     return Measure(name, lambda o: (o.counters or {}).get(name), label, TRAINING, unit, meaning, needs)
 
 
@@ -17,4 +19,13 @@ MEASURES = (
     _counter("train_seconds", "time of training", "s", _TIME),
     _counter("sample_seconds", "time of sampling", "s", _TIME),
     _counter("train_tokens", "training symbols", "", "symbols read in training"),
+    _counter("samples_written", "samples written", "", "samples that were written, for the loop and for remedies"),
+    _counter("samples_verified", "samples verified", "", "of them, those whose verdicts a remedy used"),
+    _counter("extra_steps", "extra steps", "", "optimiser steps that a remedy took besides the training's"),
+    _counter(
+        "real_examples",
+        "real examples so far",
+        "",
+        "drawn from the real distribution for this and all earlier training sets",
+    ),
 )

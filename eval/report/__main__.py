@@ -2,10 +2,12 @@
 
     python -m eval.report --workdir=DIR [DIR2 …]
 
+Runs whose configurations differ only in the sweep (other cycles, fresh ratios, seeds) make one analysis of all cells.
 The report lies in DIR; its path is printed. A run that is still going can be reported on at any time.
 """
 
 import contextlib
+import errno
 
 from absl import flags
 
@@ -28,6 +30,8 @@ def main(argv: list[str]) -> None:
     try:
         print(build_report(directories))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # no mistake: launch/cli.py
         raise UsageError(f"the report cannot be written: {error}") from None
 
 

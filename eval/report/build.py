@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from logic.languages import language_of
 from loop.cell import KEYS, Cell
 from loop.cycles import CONTROLS
 from loop.storage.atomic_files import write_atomically
+from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
 from loop.storage.shards import ShardedRun
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from eval.references import References
     from eval.statistics.decomposition import Decomposition
     from eval.statistics.findings import Finding
+    from eval.statistics.leaderboard import Entry
     from eval.statistics.summary import Summary
 
 QUESTION = (
@@ -49,6 +52,7 @@ class Run:
     decompositions: "list[Decomposition]"  # whose fall it is, per (cycle, fresh ratio)
     language: Language
     controls: frozenset[str]  # cycles that never train on generated examples
+    leaderboard: "list[Entry]"  # remedies against none
 
     @functools.cached_property
     def cells(self) -> "dict[Cell, pd.DataFrame]":
@@ -97,7 +101,7 @@ class Run:
 def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
     from eval.references import references
-    from eval.statistics import decomposition, fall, findings, summary
+    from eval.statistics import decomposition, fall, findings, leaderboard, summary
 
     record = directory.config()
     with usage_errors():
@@ -126,6 +130,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         decomposition.decompose(metrics, fields.fields),
         language,
         controls,
+        leaderboard.leaderboard(metrics),
     )
 
 
@@ -139,24 +144,35 @@ def _labels(directories: Sequence[RunReader]) -> list[str]:
     return labels
 
 
+def _label(directory: RunReader, labels: Mapping[Path, str]) -> str:
+    """A run's name on the page; of several runs in one, those of the first ones."""
+    parts = directory.parts if isinstance(directory, PooledRun) else [directory]
+    more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+    return " + ".join(labels[part.path] for part in parts[:3]) + more
+
+
 def _render(runs: Sequence[Run], folder: Path) -> str:
     """Writes figures and tables into the folder and returns the page."""
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, decomposition_figure, depths, figures, functions, page, samples, text
-    from eval.statistics import curves, decomposition, findings, summary
+    from eval.report import charts, decomposition_figure, depths, effects, figures, functions, page, samples, text
+    from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
     subject = figures.Subject(controls, runs[0].language)
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
     drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
+    drawn += effects.draw_effects(runs[0].leaderboard, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)
+    ranks = [{"run": run.label, **row} for run in runs for row in leaderboard.records(run.leaderboard)]
+    if ranks:
+        pd.DataFrame(ranks).to_csv(folder / "leaderboard.csv", index=False)
     depth_tables = {run.label: depths.depth_tables(run) for run in runs}
     function_tables = {run.label: functions.function_tables(run) for run in runs}
     for name, found in (("correctness_by_depth", depth_tables), ("functions", function_tables)):
@@ -193,6 +209,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         shown_samples=samples.SHOWN_SAMPLES,
         measures=summary.MEASURES,
         events=summary.EVENTS,
+        signs=summary.SIGNS,
+        effects=leaderboard.EFFECTS,
         badges={findings.SHOWN: "✓", findings.NOT_SHOWN: "✕", findings.UNDECIDED: "?"},
         last_shares={run.label: decomposition.last_rows(run.decompositions) for run in runs},
         number=text.number,
@@ -200,6 +218,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         span=text.span,
         event=text.event,
         missing=text.missing,
+        ranks={run.label: leaderboard.records(run.leaderboard) for run in runs},
         family=lambda row: curves.family_name(tuple(row[name] for name in curves.GROUP)),
         pretty=lambda record: json.dumps(record, indent=2, ensure_ascii=False),
     )
@@ -208,7 +227,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunReader]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    A run with further axes counts as its parts. An old report is there until the new page takes its place at once.
+    A run with further axes counts as its parts; runs that differ in the sweep only are one (loop/storage/pooled.py). An
+    old report is there until the new page takes its place at once.
 
     Raises:
       UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
@@ -217,7 +237,9 @@ def build_report(directories: Sequence[RunReader]) -> Path:
     parts = [part for directory in directories for part in directory.settings()]
     parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
-    runs = [read_run(directory, label) for directory, label in zip(unique, _labels(unique), strict=True)]
+    labels = dict(zip((part.path for part in unique), _labels(unique), strict=True))
+    pooled = pool(unique, lambda line: print(f"eval.report: {line}", file=sys.stderr))
+    runs = [read_run(directory, _label(directory, labels)) for directory in pooled]
     try:
         with tempfile.TemporaryDirectory(prefix="report-") as scratch:
             page = _render(runs, Path(scratch))

@@ -58,7 +58,7 @@ def scripts() -> list[Script]:
         return []
     parts = (
         (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
-        for name in ("report_look.js", "report.js")
+        for name in ("report_look.js", "report_curves.js", "report.js")
     )
     return [_library(), _script('"use strict";\n' + "\n".join(parts))]
 
@@ -220,5 +220,30 @@ DESCENT = {
             {"field": "origin", "type": "nominal", "title": "first seen as"},
             {"field": "share", "type": "quantitative", "format": ".2~%"},
         ],
+    },
+}
+CURVES = {
+    "data": {"name": "rows"},
+    "facet": {"field": "what", "type": "nominal", "title": None, "sort": None},
+    "spacing": 26,
+    "spec": {
+        "height": 230,
+        "mark": {"type": "line", "strokeWidth": 1.6, "point": {"size": 14}},
+        "encoding": {
+            "x": {"field": "step", "type": "quantitative", "title": "optimiser steps"},
+            "y": {
+                "field": "loss",
+                "type": "quantitative",
+                "title": "nats per symbol",
+                "scale": {"zero": False},
+            },
+            "color": {"field": "generation", "type": "quantitative", "title": "generation"},
+            "detail": {"field": "generation", "type": "nominal"},
+            "tooltip": [
+                {"field": "generation", "type": "quantitative"},
+                {"field": "step", "type": "quantitative"},
+                {"field": "loss", "type": "quantitative", "format": ".4g"},
+            ],
+        },
     },
 }

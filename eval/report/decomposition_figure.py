@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from eval.report.figures import STYLE, Drawn, save
+from eval.report.figures import Drawn, save
+from eval.report.style import STYLE
 from eval.statistics.curves import Key, family, family_name, fresh_ratio
 from eval.statistics.decomposition import FINITE, JOIN, LEARNER, NETWORK, TEMPERATURE, Decomposition, table
 

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eval.measures import registry
+from eval.report.style import CONTROL, LINES, MARKERS, STYLE
 from eval.report.theory import CAPTIONS, draw_theory, theory
 from eval.statistics.curves import networks
 from eval.statistics.decomposition import Fields
@@ -42,27 +43,6 @@ FIGURES: dict[
 }
 BAND = "Lines are means over the seeds that got there, bands reach from the smallest to the largest seed"
 REFERENCE = "the dashed grey line is the control, trained on new real data in every generation"
-
-_CONTROL = {"color": "0.4", "linestyle": (0, (4, 2)), "marker": ""}
-_LINES = ("-", (0, (5, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-_MARKERS = "osD^vP*X"
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.3",
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.9,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "svg.hashsalt": "self-consuming-loop",  # ids are random without it
-    "savefig.facecolor": "white",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +106,8 @@ def _ratio_styles(table: pd.DataFrame, subject: Subject) -> dict[float, dict[str
     return {
         ratio: {
             "color": shade(0.74 * i / max(len(ratios) - 1, 1)),
-            "linestyle": _LINES[i % len(_LINES)],
-            "marker": _MARKERS[i % len(_MARKERS)],
+            "linestyle": LINES[i % len(LINES)],
+            "marker": MARKERS[i % len(MARKERS)],
         }
         for i, ratio in enumerate(ratios)
     }
@@ -156,7 +136,7 @@ def _draw_panel(
 ) -> None:
     """One cycle of one run."""
     for name, control in table[table["cycle"].isin(subject.controls)].groupby("cycle"):
-        _draw_line(ax, control, measure, _CONTROL, f"control ({name})", zorder=3)
+        _draw_line(ax, control, measure, CONTROL, f"control ({name})", zorder=3)
     for ratio, line in table[table["cycle"] == cycle].groupby("fresh_ratio") if cycle not in subject.controls else ():
         # The smallest ratio lies on top: it is the one that the eye should find.
         _draw_line(ax, line, measure, styles[ratio], f"φ = {ratio:g}", zorder=6 - ratio)

@@ -12,6 +12,7 @@ import numpy as np
 
 from eval.report import charts
 from eval.report.anatomies import anatomies
+from eval.report.curves import evenly, shown_curves
 from eval.report.depths import DEEPER
 from eval.report.samples import Shown, clipped, first_samples, kind_of, kinds
 from logic.language import Language
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 LIMIT = 4000  # cells x generations that can be looked into; of more, some generations are left out
 DISSECTED = 120  # the same for a run without anatomy files, where the samples have to be read
 BARS = 40  # of the histogram of lengths, before the last one for all that is longer
-
-
-def evenly(values: Sequence[int], most: int) -> list[int]:
-    """At most so many (two at least) of the values, evenly spread, with the first and the last."""
-    places = np.linspace(0, len(values) - 1, min(len(values), max(most, 2)))
-    return [values[i] for i in np.unique(places.round().astype(int))]
 
 
 def _folded(counts: Sequence[int], bars: int, width: int = 1) -> list[int]:
@@ -79,7 +74,7 @@ def _rounded(values: Iterable[float | None]) -> list[Any]:
 
 def run_data(run: "Run") -> dict[str, Any]:
     """All that the page shows of one run: measures of every cell, and views into cells at some generations."""
-    tables = run.cells
+    tables, curves = run.cells, shown_curves(run)
     generations = sorted({int(t) for t in run.metrics["generation"]})
     has_anatomy = any(run.directory.read_anatomy(t) for t in (generations[0], generations[-1]))
     most = (LIMIT if has_anatomy else DISSECTED) // len(tables)
@@ -122,6 +117,7 @@ def run_data(run: "Run") -> dict[str, Any]:
         "texts": list(texts),
         "cells": [
             {"name": cell.name, **cell.keys, "panel": _panel(cell), **_measured(table), "views": views[cell]}
+            | ({"curves": curves[cell]} if cell in curves else {})
             for cell, table in tables.items()
         ],
     }
@@ -154,5 +150,10 @@ def page_data(runs: Sequence["Run"]) -> dict[str, Any]:
         "ratios": ratios,
         "colours": {"light": light, "dark": dark},
         "kinds": {name: kind for run in runs for name, kind in kinds(run.language).items()},
-        "charts": {"measure": charts.MEASURE_CHART, "histogram": charts.HISTOGRAM, "descent": charts.DESCENT},
+        "charts": {
+            "measure": charts.MEASURE_CHART,
+            "histogram": charts.HISTOGRAM,
+            "descent": charts.DESCENT,
+            "curves": charts.CURVES,
+        },
     }

@@ -1,12 +1,47 @@
 """A run's summary and findings on standard output."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from eval.report.build import read_run
 from eval.report.text import interval, number, span
 from logic.errors import printable
 from loop.cell import Cell
 from loop.storage.reader import RunReader
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from eval.report.build import Run
+
+
+def _leaderboard(run: "Run") -> "Table":
+    """Remedies against none."""
+    from rich.table import Table
+
+    from eval.statistics.curves import GROUP, family_name
+    from eval.statistics.leaderboard import EFFECTS, UNDECIDED, records
+
+    at = max(entry.generation for entry in run.leaderboard)
+    title = f"Remedies minus none, generation {at}, paired by seed [95 %] (+ better, - worse by Holm's correction)"
+    table = Table(title=title, title_justify="left")
+    for header in ("cycle, remedy", "φ", "seeds", *(effect.label for effect in EFFECTS), "verified", "extra steps"):
+        table.add_column(header, justify="left" if header == "cycle, remedy" else "right")
+    for row in records(run.leaderboard):
+        cells = []
+        for effect in EFFECTS:
+            verdict = row[f"{effect.name}_verdict"]
+            mark = "" if verdict == UNDECIDED else " +" if verdict == "better" else " -"
+            found = f"{number(row[f'{effect.name}_effect'], '+')} {interval(row, effect.name, '+')}{mark}"
+            cells.append(found.strip())
+        table.add_row(
+            family_name(tuple(row[name] for name in GROUP)),
+            f"{row['fresh_ratio']:g}",
+            str(row["seeds"]),
+            *cells,
+            *(f"{row.get(f'{cost}_extra', 0):.0f}" for cost in ("samples_verified", "extra_steps")),
+        )
+    return table
 
 
 def print_findings(directory: RunReader) -> None:
@@ -34,6 +69,8 @@ def print_findings(directory: RunReader) -> None:
             span(row, "unique_fraction", "%"),
         )
     console.print(table)
+    if run.leaderboard:
+        console.print(_leaderboard(run))
     console.print("\nFall of diversity, with 95 % intervals over seeds:")
     console.print(Padding("\n".join(run.declines), (0, 0, 0, 3)))
     if run.shares:

@@ -12,13 +12,16 @@ def missing(value: Any) -> bool:
 
 
 def number(value: Any, unit: str) -> str:
-    """A figure of the summary. `unit`: `%` of a fraction, `+%` of a change, `t` of a generation, or plain."""
+    """A figure of the summary. `unit`: `%` of a fraction, `+%` of a change, `t` of a generation, `+` of a difference,
+    or plain."""
     from eval.statistics.findings import percent
 
     if missing(value):
         return "–"  # noqa: RUF001 (a dash in a table)
     if unit in ("%", "+%"):
         return percent(value, signed=unit == "+%")
+    if unit == "+":
+        return f"{value:+.3f}"
     return f"{value:.1f}".removesuffix(".0") if unit == "t" else f"{value:.3f}"
 
 

@@ -47,15 +47,17 @@ class Change(NamedTuple):
 
 
 def decompose(first: ByDepth, last: ByDepth) -> Change:
-    """Kitagawa's decomposition (1955): with shares w and correctness c, sum of Δw mean(c) and sum of Δc mean(w).
+    """With shares w and correctness c by depth: composition is the sum of Δw c_first, within that of Δc w_last.
 
-    Correctness at a depth without samples is not defined: it counts as that of the other generation, so that all that a
-    depth gives or takes by appearing or dying out is composition.
+    Composition is what correctness would have changed by had samples of each depth stayed as often correct as at first.
+    (Kitagawa's decomposition of 1955 takes means of both generations as weights: a depth that all but dies out is then
+    weighed by the correctness of its few last samples.) Where a depth has no samples, its correctness counts as that of
+    the other generation, so that all that it gives or takes by appearing or dying out is composition.
     """
     size = max(len(first.samples_D), len(last.samples_D))
     a, b = first.to(size), last.to(size)
     c_a, c_b = (x.correct_D / np.maximum(x.samples_D, 1) for x in (a, b))
-    c_a, c_b = np.where(a.samples_D > 0, c_a, c_b), np.where(b.samples_D > 0, c_b, c_a)
-    composition = float(((b.shares - a.shares) * (c_a + c_b)).sum() / 2)
-    within = float(((c_b - c_a) * (a.shares + b.shares)).sum() / 2)
+    c_a = np.where(a.samples_D > 0, c_a, c_b)
+    composition = float(((b.shares - a.shares) * c_a).sum())
+    within = float(((c_b - c_a) * b.shares).sum())
     return Change(b.correctness - a.correctness, composition, within)

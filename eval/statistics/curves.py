@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loop.cell import KEYS, TRANSFORMER, Cell
+from loop.cell import KEYS, NO_REMEDY, TRANSFORMER, Cell
 
 GROUP = [name for name in KEYS if name not in ("seed", "generation")]
 CELL = [*GROUP, "seed"]
@@ -58,9 +58,12 @@ def family_name(key: Key) -> str:
 
 
 def networks(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the networks; all rows of a run that has none."""
-    found = metrics[metrics["learner"] == TRANSFORMER]
-    return found if len(found) else metrics
+    """The rows of the networks that no remedy is tried on; of a run that has none of these, as near as there are."""
+    found = metrics
+    for column, usual in (("learner", TRANSFORMER), ("remedy", NO_REMEDY)):
+        here = found[found[column] == usual]
+        found = here if len(here) else found
+    return found
 
 
 def curves(metrics: pd.DataFrame, key: Key, column: str = DIVERSITY) -> pd.DataFrame:

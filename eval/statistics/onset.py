@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from eval.statistics.curves import Key, control_of, curves
+from eval.statistics.curves import DIVERSITY, Key, control_of, curves
 from eval.statistics.intervals import mean_draws, median_interval, quantile_interval, shared_seeds
 
 ONSET = 0.95  # of the control's diversity
@@ -75,12 +75,13 @@ def onset(curves_ST: np.ndarray, control_ST: np.ndarray, paired: bool) -> Onset:
     return Onset(*(None if np.isinf(x) else int(x) for x in (found, low, high)))
 
 
-def group_onset(metrics: pd.DataFrame, key: Key) -> Onset:
-    """The onset of one group against its control, seed by seed where they share their seeds."""
+def group_onset(metrics: pd.DataFrame, key: Key, column: str = DIVERSITY) -> Onset:
+    """The onset of one group against its control, seed by seed where they share their seeds; of diversity, or of the
+    fall of another column."""
     other = control_of(metrics, key)
     if other is None:
         return Onset()
-    own, reference = curves(metrics, key), curves(metrics, other)
+    own, reference = curves(metrics, key, column), curves(metrics, other, column)
     if own.empty or reference.empty:
         return Onset()
     generations = own.columns.intersection(reference.columns)

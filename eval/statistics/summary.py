@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from eval.statistics.curves import CELL, CONTROL, CORRECTNESS, GROUP
+from eval.statistics.curves import CELL, CONTROL, CORRECTNESS, GROUP, Key
 from eval.statistics.intervals import CHANGE, FRACTION, FROM_ZERO, mean_interval
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
 from loop.cell import Cell
@@ -20,6 +20,7 @@ MEASURES = {  # name in the summary: column of the metrics
 }
 VALUES = (*(f"{name}_{when}" for name in MEASURES for when in ("first", "last")), "diversity_change")
 TIMES = ("onset", "half_life")  # estimated, in generations; not every cell or group gets there
+SIGNS = ("self_nll", "first_model_nll")  # columns whose fall may come before that of diversity
 
 
 class Summary(NamedTuple):
@@ -78,6 +79,17 @@ def _cell_summary(table: pd.DataFrame) -> dict[str, Any]:
     return summary
 
 
+def _leads(metrics: pd.DataFrame, key: Key, onset: Onset) -> dict[str, int | None]:
+    """How many generations before the onset each of SIGNS fell below the same share of the control's: negative if
+    after it, None where one of the two never did."""
+    found: dict[str, int | None] = {}
+    for name in SIGNS:
+        sign = group_onset(metrics, key, name).generation
+        both = onset.generation is not None and sign is not None
+        found |= {f"{name}_onset": sign, f"{name}_lead": onset.generation - sign if both else None}  # type: ignore[operator]
+    return found
+
+
 def _group_summary(cells: pd.DataFrame, onset: Onset) -> dict[str, Any]:
     """The figures of one (cycle, fresh ratio) across its cells.
 
@@ -120,14 +132,17 @@ def summary(metrics: pd.DataFrame, statuses: Sequence[Mapping[str, Any]] = ()) -
     cells[whole] = cells[whole].astype("Int64")
     numbers = [*VALUES, "half_life"]
     cells[numbers] = cells[numbers].astype(np.float64)
+    onsets = {key: group_onset(metrics, key) for key, _ in cells.groupby(GROUP, sort=False)}
     groups = pd.DataFrame(
         [
-            dict(zip(GROUP, key, strict=True)) | _group_summary(g, group_onset(metrics, key))
+            dict(zip(GROUP, key, strict=True)) | _group_summary(g, onsets[key]) | _leads(metrics, key, onsets[key])
             for key, g in cells.groupby(GROUP, sort=False)
         ]
     )
     means = [
-        c for c in groups if c.startswith((*EVENTS, *VALUES, *TIMES)) and not c.endswith(("_reached", "_censored"))
+        c
+        for c in groups
+        if c.startswith((*EVENTS, *VALUES, *TIMES, *SIGNS)) and not c.endswith(("_reached", "_censored"))
     ]
     groups[means] = groups[means].astype(np.float64)  # None is NaN, in a column without any number too
     return Summary(cells, groups)

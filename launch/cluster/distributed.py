@@ -16,6 +16,7 @@ from logic.errors import UsageError
 LOST = 76  # exit status when another process is gone
 _HEARTBEAT = 20  # seconds without a sign of life after which a process counts as lost
 _SHUTDOWN = 3_600  # seconds that the others wait for the first one's report
+_PATIENCE = 5.0  # seconds that the others may take to come before they are waited for aloud
 _GRACE = 5.0  # seconds in which the others can come to the same error
 
 # Where one of these gives a number above one, or a list of several hosts, a cluster has started several processes.
@@ -55,6 +56,9 @@ def processes(mode: str, coordinator: str, num_processes: int | None, process_id
     jax.config.update(
         "jax_enable_preemption_service", False
     )  # launch/signals.py hears, loop/training/multihost.py agrees
+    waiting = threading.Timer(_PATIENCE, _tell_who_is_missing, [num_processes])
+    waiting.daemon = True
+    waiting.start()
     try:
         jax.distributed.initialize(
             coordinator_address=coordinator or None,
@@ -66,6 +70,8 @@ def processes(mode: str, coordinator: str, num_processes: int | None, process_id
         )
     except (ValueError, RuntimeError) as error:  # of JAX: nothing is known of the others, or they do not answer
         raise UsageError(f"--distributed={mode}: {error}") from error
+    finally:
+        waiting.cancel()
     _keep_stdout_for_data()
     try:
         yield
@@ -86,6 +92,14 @@ def processes(mode: str, coordinator: str, num_processes: int | None, process_id
         jax.distributed.shutdown()
 
 
+def _tell_who_is_missing(num_processes: int | None) -> None:
+    counts = {name: os.environ[name] for name in _COUNTS if os.environ.get(name, "").isdecimal()}
+    count = num_processes or next((int(n) for n in counts.values() if int(n) > 1), None)
+    found = "" if num_processes else "".join(f" ({name}={n})" for name, n in counts.items())
+    others = f"the other {count - 1} of {count} processes" if count else "the other processes"
+    print(f"launch.main: waiting for {others}{found}; alone: --distributed=off", file=sys.stderr, flush=True)
+
+
 def _leave_with_the_others(status: int) -> None:
     """Ends at once if the others come to the same end, or after a while."""
     import jax
@@ -100,7 +114,7 @@ def _leave_with_the_others(status: int) -> None:
 def _keep_stdout_for_data() -> None:
     """Gloo tells standard output whom it is connected with: from here on that goes to standard error."""
     sys.stdout.flush()
-    data = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    data = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
     os.dup2(2, 1)
     sys.stdout = data
 

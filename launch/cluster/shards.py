@@ -49,14 +49,14 @@ def _create(directory: RunDirectory, config: Config, devices: str, layout: Layou
     Raises:
       UsageError: it holds another run, one in other shards or in one go, or something else, or it cannot be written.
     """
-    directory.create(dataclasses.asdict(config), devices, facts(config))
     held, where = read_layout(directory.path), f"--workdir {directory.path}"
+    if held is not None and len(held.shards) != len(layout.shards):  # before a run is extended that this is no shard of
+        raise UsageError(f"{where} holds a run in {len(held.shards)} shards, not {len(layout.shards)}")
+    directory.create(dataclasses.asdict(config), devices, facts(config))
     if held is None:
         if directory.log.exists() or (directory.path / "metrics.jsonl").exists():
             raise UsageError(f"{where} holds a run that is not in shards: go on without --shard")
         layout.write(directory.path)
-    elif len(held.shards) != len(layout.shards):
-        raise UsageError(f"{where} holds a run in {len(held.shards)} shards, not {len(layout.shards)}")
     elif held != layout:
         raise UsageError(f"{where} holds a run whose cells were divided by another version of this code")
 

@@ -143,7 +143,7 @@ def disk(config: Config, keep: str) -> Disk:
     examples = sum(config.train_size(cell.cycle, loop.generations - 1) for cell in cells)
     params = 4 * num_params(config.model)
     checkpoint = len(config.networks()) * (params + 4 * loop.num_held_out) + round(examples * example)
-    kept = set(range(loop.generations)[-NEWEST:])
+    kept = {0, *range(loop.generations)[-NEWEST:]}
     if keep == "all":
         kept = set(range(loop.generations))
     elif keep.startswith("every:"):
@@ -152,8 +152,9 @@ def disk(config: Config, keep: str) -> Disk:
 
 
 def host_memory(config: Config, hosts: int) -> int:
-    """Bytes on one host for its cells' parameters of two generations: one is being written, the next one brought."""
-    return 2 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
+    """Bytes on one host for its cells' parameters of three generations: one is being written, the next one brought, and
+    that of generation 0 judges what later ones write."""
+    return 3 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
 
 
 def cell_bytes(config: Config, device: Device, data: int) -> CellBytes:

@@ -15,7 +15,7 @@ from logic.boolean.trees import commutative_form, root_operator, subtree_counts
 from logic.boolean.truth_table import evaluate
 from logic.boolean.verifier import verify
 from logic.ids import lengths
-from logic.language import Functions, Language, Statistic, Verdict, Verdicts, parameter
+from logic.language import Functions, Language, Statistic, Verdict, Verdicts
 
 _VERDICTS = (
     Verdict(
@@ -56,10 +56,10 @@ class Boolean(Language):
     """True expressions over True, False, not, and, or (Briesch et al., arXiv 2311.16822): GenLogicExpr's, when true."""
 
     name: str = dataclasses.field(default="boolean", kw_only=True)
-    min_depth: int = parameter(1, "every leaf of real data lies at least this deep, in operators")
-    max_depth: int = parameter(5, "and at most this deep, min_depth to 12")
-    num_variables: int = parameter(0, "leaves besides the constants: none (the paper's), or the first of p, q, r, s")
-    constants: bool = parameter(True, "whether True and False are leaves of real data")
+    min_depth: int = 1  # every leaf of real data lies at least this deep, in operators
+    max_depth: int = 5  # and at most this deep, min_depth to 12
+    num_variables: int = 0  # leaves besides the constants: none (the paper's), or the first of p, q, r, s
+    constants: bool = True  # whether True and False are leaves of real data
 
     def __post_init__(self) -> None:
         _ = self.grammar  # refuses bounds that are not possible

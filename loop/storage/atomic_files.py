@@ -11,15 +11,34 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote
+
+from logic.errors import UsageError
+
+_STORES = ("gs", "s3", "az")  # object stores that etils.epath knows
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
     """An absolute path; one with a scheme, such as gs://bucket/run, is that of etils.epath, with the same methods.
 
-    Local paths stay with pathlib: epath hides names that end in `~`, and its `stat` fails for users without a name.
+    Local paths stay with pathlib: epath hides names that end in `~`, and its `stat` fails for users without a name. A
+    `~` in front is the home directory, as in a shell, which leaves that of --workdir=~/x to the program.
+
+    Raises UsageError for other schemes than those of `_STORES` and file://, and where there is no such home directory.
     """
-    if "://" not in os.fspath(path):
-        return Path(path).absolute()
+    text = os.fspath(path)
+    scheme, is_url, rest = text.partition("://")
+    if is_url and scheme == "file":
+        if not rest.startswith("/"):
+            raise UsageError(f"{text}: allowed are file:///DIR, with three slashes, and DIR alone")
+        text, is_url = unquote(rest), ""
+    if not is_url:
+        try:
+            return Path(text).expanduser() if text.startswith("~") else Path(text).absolute()  # ./~ is a name
+        except RuntimeError as error:
+            raise UsageError(f"{text}: {error} Allowed is a path without ~") from None
+    if scheme not in _STORES:
+        raise UsageError(f"{text}: allowed are paths, file:///DIR, and {', '.join(f'{s}://' for s in _STORES)}")
     from etils import epath
 
     return cast(Path, epath.Path(path))

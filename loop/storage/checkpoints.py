@@ -17,6 +17,7 @@ from loop.examples import Examples
 from loop.storage.checksums import Sealed
 from loop.storage.orbax_io import Writer, read_tree
 
+# The one of generation 0 stays as well: its models judge what later ones write.
 NEWEST = 2  # checkpoints that are never pruned: should one be damaged, the loop goes on from the other
 
 
@@ -79,7 +80,7 @@ class Checkpoints:
             return
         newest = self.complete()[-NEWEST:]
         for t in self._begun():
-            if newest and t < newest[0] and not (every and t % every == 0):
+            if newest and 0 < t < newest[0] and not (every and t % every == 0):
                 self.sealed(t).remove()
 
 

@@ -6,6 +6,7 @@ checkpoints/GENERATION/CELL/    orbax: parameters, training set with provenance,
 state/                          orbax: the training state within a generation, see training_states.py
 samples/generation_0007/        TFDS (array_record): every sample with its verdicts, one split per cell
 anatomy/generation_0007.json    distributions, most frequent samples, lineage
+training/generation_0007.csv    training curves: the losses of every evaluation, see curve_files.py
 checksums/                      of every checkpoint, state and generation of samples, see checksums.py
 report/                         index.html, and figures and tables beside it
 log.txt
@@ -17,11 +18,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import locate, read_locally
 from loop.storage.checkpoints import Checkpoint, Checkpoints
 from loop.storage.checksums import Damaged, Sealed
+from loop.storage.curve_files import read_curves
 from loop.storage.metrics_files import read_rows
 from loop.storage.settings import Axes, setting_names
 
@@ -120,6 +124,14 @@ class RunReader:
             return json.loads(path.read_bytes()) if path.exists() else []
         except ValueError:
             raise Damaged(f"{path} is damaged: it is no JSON") from None
+
+    def _curves(self, generation: int) -> Path:
+        return self.path / "training" / f"generation_{generation:04d}.csv"
+
+    def read_curves(self, generation: int) -> dict[Cell, np.ndarray]:
+        """The training curves of a generation's cells, float64 [evaluations, 4], columns as in `EVALUATION` of
+        curve_files.py; none if there is no file. Raises Damaged if it cannot be read."""
+        return read_curves(self._curves(generation))
 
     def checkpoints(self) -> list[int]:
         """The generations that have a complete checkpoint, in order."""

@@ -1,7 +1,6 @@
 """Writing a run's directory, which only one process does at a time. Its files: see reader.py."""
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
@@ -11,16 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from logic.errors import UsageError
 from logic.language import Verdicts
+from loop.blocks import Scores
 from loop.cell import Cell
-from loop.config import Config
 from loop.storage.atomic_files import is_local, made_locally, sweep, write_atomically
 from loop.storage.checkpoints import Checkpoint
+from loop.storage.curve_files import write_curves
 from loop.storage.environment import differing_fields, versions
 from loop.storage.lock import locked
 from loop.storage.metrics_files import repair_rows, write_rows
 from loop.storage.reader import RunReader
+from loop.storage.same_run import extended, is_extended
 from loop.storage.training_states import States
 
 Warn = Callable[[str], None]
@@ -61,6 +64,8 @@ class RunDirectory(RunReader):
     def create(self, config: dict[str, Any], devices: str, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Makes the directory of a new run, or goes on with it if it already holds a run of this configuration.
 
+        A run of fewer generations, and otherwise the same configuration, is one of more generations from here on.
+
         Args:
           facts: what readers of the run have to know besides, such as the `columns` of the rows to come: they are
             recorded beside those of older code, if it went before.
@@ -71,14 +76,18 @@ class RunDirectory(RunReader):
         config = json.loads(json.dumps(config))  # as it will be read back: tuples are lists
         if (self.path / "config.json").exists():
             record = self.config()
-            different = differing_fields(_completed(record["config"]), _completed(config))
-            if different:
-                raise UsageError(f"--workdir {self.path} holds a run of another configuration: {'; '.join(different)}")
+            found = record
+            if is_extended(self.path, record["config"], config):
+                record = extended(record, config["loop"]["generations"], devices, versions())
             begun = record.get("columns", [])
             if begun and (new := [name for name in facts.get("columns", []) if name not in begun]):
+                record = record | {"columns": [*begun, *new]}
+            if record != found:
                 with self._refusals():
-                    self._write_record(record | {"columns": [*begun, *new]})
+                    self._write_record(record)
             return
+        if odd := re.search(r"[*?[]", str(self.path)):
+            raise UsageError(f"--workdir {self.path}: allowed are names without {odd[0]}, a pattern for orbax")
         with self._refusals():
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
@@ -97,7 +106,7 @@ class RunDirectory(RunReader):
 
         Raises UsageError, naming the line, for metrics that cannot be mended.
         """
-        for folder in (".", "checkpoints", "state", "samples", "anatomy", "checksums", "report"):
+        for folder in (".", "checkpoints", "state", "samples", "anatomy", "training", "checksums", "report"):
             sweep(self.path / folder)
         if not self.axes():  # the table above several settings is made anew at the end
             repair_rows(self.path, self.columns(), warn)
@@ -125,14 +134,20 @@ class RunDirectory(RunReader):
         """Replaces both metrics files. The JSON lines are the truth; the CSV is made from them."""
         write_rows(self.path, rows, self.columns())
 
-    def write_samples(self, generation: int, samples: Mapping[Cell, tuple[list[bytes], Verdicts]]) -> None:
-        """Writes a generation's samples with their verdicts at once, in place of any that are there."""
+    def write_samples(
+        self,
+        generation: int,
+        samples: Mapping[Cell, tuple[list[bytes], Verdicts] | tuple[list[bytes], Verdicts, Scores]],
+    ) -> None:
+        """Writes a generation's samples with their verdicts and scores at once, in place of any that are there."""
         from loop.storage.samples import Samples, write_samples
 
         sealed = self._samples(generation)
         sealed.remove()
         with made_locally(sealed.path) as path:
-            write_samples(path, {cell.name: Samples(*s, cell, generation) for cell, s in samples.items()})
+            write_samples(
+                path, {cell.name: Samples(s[0], s[1], cell, generation, *s[2:]) for cell, s in samples.items()}
+            )
         sealed.seal()
 
     def write_anatomy(self, generation: int, cells: Sequence[Mapping[str, Any]]) -> None:
@@ -140,6 +155,10 @@ class RunDirectory(RunReader):
         path = self._anatomy(generation)
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, "".join(["[\n", ",\n".join(map(json.dumps, cells)), "\n]\n"]))
+
+    def write_curves(self, generation: int, curves: Mapping[Cell, np.ndarray]) -> None:
+        """Writes the training curves of a generation's cells, as `read_curves` reads them."""
+        write_curves(self._curves(generation), generation, curves)
 
     def stored(self, generation: int) -> bool:
         """Whether samples and checkpoint of a generation are complete: then only measuring it can be missing."""
@@ -161,12 +180,14 @@ class RunDirectory(RunReader):
         """Removes the checkpoints of old generations. Samples stay, and with them all that training sets are made of.
 
         Args:
-          keep: `all`; `last`: only the newest two complete ones; `every:K`: these and the multiples of K.
+          keep: `all`; `last`: only that of generation 0 and the newest two complete ones; `every:K`: these and the
+            multiples of K.
         """
         self._checkpoints.prune(keep)
 
     def remove_from(self, generation: int) -> None:
-        """Removes samples, checkpoints and anatomies of this generation and all later ones, and states of later ones.
+        """Removes samples, checkpoints, anatomies and curves of this generation and all later ones, and states of later
+        ones.
 
         They follow from another past than the one that is about to be computed.
         """
@@ -176,12 +197,13 @@ class RunDirectory(RunReader):
             if t >= generation:
                 self._samples(t).remove()
                 self._anatomy(t).unlink(missing_ok=True)
+                self._curves(t).unlink(missing_ok=True)
 
     def _sampled(self) -> list[int]:
-        """The generations of which there are samples, complete or not, or an anatomy."""
-        folders = (self.path / "samples", self._seals, self.path / "anatomy")
+        """The generations of which there are samples, complete or not, an anatomy or curves."""
+        folders = (self.path / "samples", self._seals, self.path / "anatomy", self.path / "training")
         names = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
-        found = [re.fullmatch(r"(?:generation|samples)_(\d+)(?:\.json)?", name) for name in names]
+        found = [re.fullmatch(r"(?:generation|samples)_(\d+)(?:\.json|\.csv)?", name) for name in names]
         return sorted({int(match[1]) for match in found if match})
 
     # The state within a generation.
@@ -206,15 +228,3 @@ class RunDirectory(RunReader):
     def drop_states(self, unwanted: Callable[[int], bool]) -> None:
         """Removes the states of such generations."""
         self._states.drop(unwanted)
-
-
-def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of fields that an older version of this code did not have, and without those that only it had
-    and did not use."""
-    defaults = json.loads(json.dumps(dataclasses.asdict(Config())))
-    return {
-        group: {**defaults.get(group, {}), **{k: v for k, v in fields.items() if v is not None or k in defaults[group]}}
-        if isinstance(fields, dict)
-        else fields
-        for group, fields in config.items()
-    }

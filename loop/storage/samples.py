@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 
 from logic.ids import lengths, pad
 from logic.language import Verdicts
+from loop.blocks import Scores
 from loop.cell import Cell
 
 BLOCK = 1024  # samples of one TFDS example: TFDS works per example, so one example per sample takes minutes
@@ -36,20 +37,26 @@ class Samples:
     verdicts: Verdicts  # bool_N each
     cell: Cell
     generation: int
+    scores: Scores = dataclasses.field(default_factory=dict)  # float32_N each; not every cell has them
 
     def __post_init__(self) -> None:
-        sizes = [len(self.expressions), *map(len, self.verdicts.values())]
+        sizes = [len(self.expressions), *map(len, self.verdicts.values()), *map(len, self.scores.values())]
         if len(set(sizes)) > 1:
-            raise ValueError(f"sizes of expressions and verdicts = {sizes}: they must be equal")
+            raise ValueError(f"sizes of expressions, verdicts and scores = {sizes}: they must be equal")
 
 
-def _features(length: int, verdicts: Iterable[str]) -> dict[str, tfds.features.FeatureConnector]:
+def _features(
+    length: int, verdicts: Iterable[str], scores: Iterable[str] = ()
+) -> dict[str, tfds.features.FeatureConnector]:
     """The features of a block of n samples. `length` is fixed, since TFDS 4.9 misreads an array whose shape has
     two unknown sizes and whose content has fewer bytes than sizes, such as n expressions of no symbols."""
     return {
         "symbols": _array(np.uint8, None, length, doc="ids, one row per sample, padded with 0"),
         "length": _array(np.int32, None, doc="symbols of each sample"),
         **{name: _array(np.bool_, None, doc=f"verdict of each sample: {name}") for name in verdicts},
+        **{
+            name: _array(np.float32, None, doc=f"score of each sample, NaN if there is none: {name}") for name in scores
+        },
         "index": _array(np.int64, None, doc="position among the samples of this cell and generation"),
         **{name: _KEY_FEATURES[kind](f"{name} of the cell") for name, kind in _KEYS.items()},
         "generation": _array(np.int64, doc="generation that wrote the samples"),
@@ -100,9 +107,10 @@ def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples])
     length = max([1, *(len(e) for samples in splits.values() for e in samples.expressions)])
     # The quickest way that TFDS offers: download_and_prepare would shuffle and write everything twice.
     verdicts = list(dict.fromkeys(name for samples in splits.values() for name in samples.verdicts))
-    writer = tfds.core.SequentialWriter(_info(new, length, verdicts), 1 << 40, file_format="array_record")
+    scores = list(dict.fromkeys(name for samples in splits.values() for name in samples.scores))
+    writer = tfds.core.SequentialWriter(_info(new, length, verdicts, scores), 1 << 40, file_format="array_record")
     writer.initialize_splits(list(splits))
-    writer.add_examples({split: _blocks(samples, length) for split, samples in splits.items()})
+    writer.add_examples({split: _blocks(samples, length, scores) for split, samples in splits.items()})
     writer.close_all()
     if directory.exists():
         directory.rename(old)
@@ -134,17 +142,25 @@ def read_samples(directory: Path | str, cell: str) -> Samples:
         flat = block["symbols"].tobytes()
         expressions += [flat[i * length : i * length + n] for i, n in enumerate(block["length"].tolist())]
     verdicts = {name: np.concatenate([block[name] for block in blocks]) for name in verdict_names(builder)}
+    scores = {name: np.concatenate([block[name] for block in blocks]) for name in _of_dtype(builder, np.float32)}
+    scores = {name: score for name, score in scores.items() if not np.isnan(score).all()}  # others are other cells'
     keys = {name: blocks[0][name] for name in _KEYS if name in blocks[0]}
     keys = {name: value.decode() if isinstance(value, bytes) else _KEYS[name](value) for name, value in keys.items()}
-    return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]))
+    return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]), scores)
 
 
 def verdict_names(builder: tfds.core.DatasetBuilder) -> list[str]:
     """The verdicts that a data set has of its samples."""
-    return [name for name in builder.info.features if name not in {*_features(1, ()), *_KEYS}]
+    return _of_dtype(builder, np.bool_)
 
 
-def _info(directory: Path, length: int, verdicts: Iterable[str]) -> tfds.core.DatasetInfo:
+def _of_dtype(builder: tfds.core.DatasetBuilder, dtype: type) -> list[str]:
+    """The features of that type besides those that every data set has."""
+    others = {name: f for name, f in builder.info.features.items() if name not in {*_features(1, ()), *_KEYS}}
+    return [name for name, feature in others.items() if np.dtype(feature.np_dtype) == dtype]
+
+
+def _info(directory: Path, length: int, verdicts: Iterable[str], scores: Iterable[str]) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
         builder=tfds.core.DatasetIdentity(
             name="samples", version=tfds.core.Version("1.0.0"), data_dir=str(directory), module_name=""
@@ -153,12 +169,12 @@ def _info(directory: Path, length: int, verdicts: Iterable[str]) -> tfds.core.Da
             "What the models of one generation wrote, with verdicts. One split per cell; one example is a block "
             f"of up to {BLOCK} samples, in order."
         ),
-        features=tfds.features.FeaturesDict(_features(length, verdicts)),
+        features=tfds.features.FeaturesDict(_features(length, verdicts, scores)),
         disable_shuffling=True,
     )
 
 
-def _blocks(samples: Samples, length: int) -> Iterator[dict[str, Any]]:
+def _blocks(samples: Samples, length: int, scores: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The TFDS examples of a cell; a cell without samples has one block of none, which keeps its provenance."""
     for start in range(0, max(len(samples.expressions), 1), BLOCK):
         block = slice(start, start + BLOCK)
@@ -167,10 +183,16 @@ def _blocks(samples: Samples, length: int) -> Iterator[dict[str, Any]]:
             "symbols": pad(expressions, length),
             "length": lengths(expressions).astype(np.int32),
             **{name: verdict[block] for name, verdict in samples.verdicts.items()},
+            **{name: _score(samples, name)[block] for name in scores},
             "index": np.arange(start, start + len(expressions)),
             **{name: _scalar(value) for name, value in samples.cell.keys.items()},
             "generation": np.int64(samples.generation),
         }
+
+
+def _score(samples: Samples, name: str) -> np.ndarray:
+    none = np.full(len(samples.expressions), np.nan, np.float32)
+    return samples.scores.get(name, none).astype(np.float32)
 
 
 def _scalar(value: str | float | int) -> Any:

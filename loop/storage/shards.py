@@ -11,16 +11,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.atomic_files import write_atomically
-from loop.storage.checkpoints import Checkpoint
 from loop.storage.reader import RunReader
-
-if TYPE_CHECKING:
-    from loop.storage.samples import Samples
+from loop.storage.several import SeveralDirectories
 
 _FILE = "shards.json"
 _FILE_OF_0_1 = "shares.json"  # version 0.1 called them shares
@@ -64,23 +61,21 @@ def open_run(path: str | Path) -> RunReader:
     return directory if layout is None else ShardedRun(path, layout)
 
 
-class ShardedRun(RunReader):
+class ShardedRun(SeveralDirectories):
     """A run in shards, to be read like any other. Every cell's files are in the directory of its shard."""
 
     def __init__(self, path: str | Path, layout: Layout):
-        super().__init__(path)
+        whole = RunReader(path).path
+        super().__init__(path, [RunReader(_follow(whole, name)) for name in layout.shards], layout.owner)
         self.layout = layout
-        self.shards = [RunReader(_follow(self.path, name)) for name in layout.shards]
 
-    def directory_of(self, cell: Cell) -> RunReader:
-        """The directory with a cell's files; for a cell of another run, one that has none."""
-        owner = self.layout.owner.get(cell.name)
-        return RunReader(self.path) if owner is None else self.shards[owner]
-
-    def shard_directories(self) -> list[RunReader]:
-        return self.shards
+    @property
+    def shards(self) -> list[RunReader]:
+        """Their directories."""
+        return self.parts
 
     def setting(self, name: str) -> RunReader:
+        """The directory of one setting, in shards as well; `` is the run's own."""
         return open_run(self.path / name) if name else self
 
     def unfinished(self) -> dict[int, str]:
@@ -105,32 +100,8 @@ class ShardedRun(RunReader):
         return f"{reached} of {total} generations" if alive and reached < total else ""
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows of all shards, as they are now, in the order of a run in one go."""
-        if self.axes():
-            return super().rows()
-        order = {name: i for i, name in enumerate(self.layout.owner)}
-        rows = [row for shard in self.shards for row in shard.rows()]
-        return sorted(rows, key=lambda row: (row["generation"], order[_name(row)]))
-
-    def has_samples(self, generation: int) -> bool:
-        return any(shard.has_samples(generation) for shard in self.shards)
-
-    def read_samples(self, cell: Cell, generation: int) -> "Samples":
-        return self.directory_of(cell).read_samples(cell, generation)
-
-    def read_anatomy(self, generation: int) -> list[dict[str, Any]]:
-        order = {name: i for i, name in enumerate(self.layout.owner)}
-        anatomies = [anatomy for shard in self.shards for anatomy in shard.read_anatomy(generation)]
-        return sorted(anatomies, key=lambda anatomy: order[_name(anatomy)])
-
-    def checkpoints(self) -> list[int]:
-        return sorted({generation for shard in self.shards for generation in shard.checkpoints()})
-
-    def generations(self, cell: Cell) -> list[int]:
-        return self.directory_of(cell).generations(cell)
-
-    def load(self, cell: Cell, generation: int) -> Checkpoint:
-        return self.directory_of(cell).load(cell, generation)
+        """All rows of all shards; of a run with axes those of its one table, which is made at the end."""
+        return RunReader.rows(self) if self.axes() else super().rows()
 
 
 def _name(row: Mapping[str, Any]) -> str:

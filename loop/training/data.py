@@ -25,6 +25,7 @@ class TrainData:
     num_examples: jax.Array | np.ndarray
     train_symbols: jax.Array | np.ndarray
     num_symbols: jax.Array | np.ndarray
+    weight_C: jax.Array | np.ndarray | None = None  # float32, of each symbol in the loss; None: all are 1
 
 
 def lay_out(
@@ -33,6 +34,7 @@ def lay_out(
     validation_fraction: float,
     capacity: tuple[int, int],
     real: Callable[[int], list[bytes]] | None = None,
+    weight_N: np.ndarray | None = None,
 ) -> TrainData:
     """Shuffles and splits the examples on the host. Both splits get at least one example.
 
@@ -42,15 +44,18 @@ def lay_out(
       validation_fraction: share of the examples that validate.
       capacity: (C, E), room for symbols (`<eos>` included) and for examples.
       real: draws as many real expressions as asked for, to validate on in place of the examples held out.
+      weight_N: of each example in the loss of training; None: there are no weights.
     """
     n = len(examples)
     train = n - min(max(round(validation_fraction * n), 1), n - 1)
-    shuffled = [examples.expressions[i] for i in rng.permutation(n).tolist()]
+    order = rng.permutation(n)
+    shuffled = [examples.expressions[i] for i in order.tolist()]
     if real is not None:
         shuffled[train:] = real(n - train)
     stream = np.frombuffer(b"\0".join(shuffled) + b"\0", np.uint8)
     start = np.concatenate([[0], np.cumsum(lengths(shuffled) + 1)])
     C, E = capacity
+    weight = None if weight_N is None else np.repeat(weight_N[order], np.diff(start)).astype(np.float32)
     return TrainData(
         stream_C=np.pad(stream, (0, C - len(stream))),
         start_E=np.pad(start[:-1], (0, E - n)).astype(np.int32),
@@ -58,6 +63,7 @@ def lay_out(
         num_examples=np.array(n, np.int32),
         train_symbols=start[train].astype(np.int32),
         num_symbols=start[n].astype(np.int32),
+        weight_C=None if weight is None else np.pad(weight, (0, C - len(weight))),
     )
 
 
@@ -67,6 +73,20 @@ def windows(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: s
     Random windows begin anywhere, aligned ones at the `<eos>` before an example. The stream is a circle, so that
     every window is full, however small the training set.
     """
+    return data.stream_C[_places(data, key, shape_BT, split, aligned)].astype(jnp.int32)
+
+
+def target_weights(
+    data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool
+) -> jax.Array | None:
+    """The weight of every target of the same `windows`, float32_BT; None if there are no weights."""
+    if data.weight_C is None:
+        return None
+    return data.weight_C[_places(data, key, shape_BT, split, aligned)[:, 1:]]
+
+
+def _places(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool) -> jax.Array:
+    """Where in the stream the symbols of windows lie, int [B, T + 1]."""
     B, T = shape_BT
     first, end = (0, data.train_symbols) if split == "train" else (data.train_symbols, data.num_symbols)
     if aligned:
@@ -74,5 +94,4 @@ def windows(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: s
         start_B = data.start_E[jax.random.randint(key, (B,), *bounds)] - 1
     else:
         start_B = jax.random.randint(key, (B,), first, end)
-    place_BT = (start_B[:, None] - first + jnp.arange(T + 1)[None, :]) % (end - first) + first
-    return data.stream_C[place_BT].astype(jnp.int32)
+    return (start_B[:, None] - first + jnp.arange(T + 1)[None, :]) % (end - first) + first

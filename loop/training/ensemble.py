@@ -9,7 +9,7 @@ Of several processes each feeds the cells on its own devices, and brings only th
 alike, such as which cells have steps left, are `facts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -17,12 +17,16 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from logic.errors import UsageError
+from loop.cell import NO_REMEDY
 from loop.config import Config
+from loop.streams import Purpose
 from loop.training import multihost, train
 from loop.training.data import TrainData
 from loop.training.memory import check_members, groups, members_that_fit
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
-from loop.training.programs import RUN, Layout, build
+from loop.training.programs import RUN, Layout, build, num_to_judge, scored
+from loop.training.treatment import treatments
+from model.likelihood import lay_out_expressions
 
 
 def members_at_once(members: str, config: Config, num_members: int, data: int = 1) -> int:
@@ -40,12 +44,21 @@ def members_at_once(members: str, config: Config, num_members: int, data: int = 
 
 
 class Facts(NamedTuple):
-    """What decides how training goes on, of every cell, NumPy arrays; the same in all processes."""
+    """What decides how training goes on, and its curve, of every cell, NumPy arrays; the same in all processes."""
 
     active: np.ndarray  # bool_N: steps are left
     step: np.ndarray  # int32_N
     loss: np.ndarray  # float32_N: mean of the last chunk, nats per symbol
     finite: np.ndarray  # bool_N
+    newest_train_loss: np.ndarray  # float32_N: of the newest evaluation, nats per symbol
+    newest_validation_loss: np.ndarray  # float32_N: likewise
+
+
+class First(NamedTuple):
+    """The models of generation 0, on the host: a device needs them only while it judges samples."""
+
+    params: dict  # one entry per cell; zeros for cells that are not `held`
+    known: np.ndarray  # bool_N: False where the checkpoint of generation 0 could not be read
 
 
 class Ensemble:
@@ -55,19 +68,28 @@ class Ensemble:
     equally busy while only some cells are. Rows that no cell owns are padding and never active.
 
     `owner[i]` is the process of the first device with cell i: it measures the cell. `held`, bool_N, are the cells with
-    a device of this process: it has their training sets.
+    a device of this process: it has their training sets. `first` is set in generation 0, or when a run goes on.
     """
 
     def __init__(
-        self, config: Config, seeds: Sequence[int], members: str = "auto", mesh: tuple[int, int] | None = None
+        self,
+        config: Config,
+        seeds: Sequence[int],
+        members: str = "auto",
+        mesh: tuple[int, int] | None = None,
+        remedies: Sequence[str] = (),
     ):
         n = len(seeds)
         self._lay_out(config, n, members, mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size))
         self.sharding = NamedSharding(self.layout.mesh, RUN)
+        self.config = config
+        self.first: First | None = None
         self.num_samples, self.num_held_out = config.loop.num_samples, config.loop.num_held_out
         self.seeds = self.put(np.asarray(seeds, np.uint32))
         like_start = self.seeds, self._generation(0), self.put(np.zeros(n, bool))
         self._programs = build(config, self.layout, like_start)
+        self.treatment = jax.tree.map(self.put, treatments(config, remedies or [NO_REMEDY] * n))
+        self._context_length, self._num_scored = config.model.context_length, scored(config)
 
     def _lay_out(self, config: Config, n: int, members: str, mesh: tuple[int, int]) -> None:
         """Decides in which row and on which devices every cell lies."""
@@ -128,7 +150,7 @@ class Ensemble:
 
     def train_chunk(self, state: train.TrainState, data: TrainData, generation: int) -> train.TrainState:
         """Trains every active cell up to its next evaluation. Consumes `state`."""
-        return self._programs.chunk(state, data, self.seeds, self._generation(generation))
+        return self._programs.chunk(state, data, self.seeds, self._generation(generation), self.treatment)
 
     def facts(self, state: train.TrainState) -> Facts:
         """Waits for the state to be there."""
@@ -164,16 +186,83 @@ class Ensemble:
             leaves.append(self._put_rows(rows, state_sharding(self.layout.mesh, like.shape)))
         return jax.tree.unflatten(jax.tree.structure(self._programs.shapes), leaves)
 
-    def sample(self, params: dict, generation: int, active: np.ndarray) -> np.ndarray:
+    def sample(
+        self, params: dict, generation: int, active: np.ndarray, purpose: Purpose = Purpose.SAMPLE
+    ) -> np.ndarray:
         """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""
-        ids = self._programs.sample(params, self.seeds, self._generation(generation), self.put(active))
+        ids = self._programs.sample(
+            params,
+            self.seeds,
+            self._generation(generation),
+            self.put(active),
+            self.treatment,
+            self._generation(int(purpose)),
+        )
         return self.get(ids)[:, : self.num_samples]
+
+    def score(
+        self, params: dict, samples: Sequence[Sequence[bytes]], active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """-log M(e) in nats of samples of the active cells, at temperature 1 and as they are sampled; rows of zeros for
+        the others, and behind a cell's last sample. float32 [cells, samples].
+
+        Args:
+          samples: of every cell, none of those that are not `held`.
+        """
+        room = -(-self._num_scored // self.layout.data) * self.layout.data
+        ids = np.zeros((len(samples), room, self._context_length + 1), np.uint8)
+        length = np.zeros((len(samples), room), np.int32)
+        for i, expressions in enumerate(samples):
+            n = len(expressions)
+            ids[i, :n], length[i, :n] = lay_out_expressions(expressions, self._context_length)
+        nats = self._programs.score(params, self.put(ids), self.put(length), self.put(active), self.treatment)
+        plain, written = (self.get(x) for x in nats)
+        return plain, written
+
+    def away_from_copies(self, params: dict, data: TrainData, generation: int, active: np.ndarray) -> dict:
+        """The parameters of the active cells, moved away from those of copies that learnt from `data`."""
+        return self._programs.copy(
+            params, data, self.seeds, self._generation(generation), self.put(active), self.treatment
+        )
 
     def held_out_nll(self, params: dict) -> np.ndarray:
         """-log M(e) in nats of every cell on the held-out real expressions, float32 [cells, expressions]."""
         return self.get(self._programs.nll(params))[:, : self.num_held_out]
 
+    def samples_nll(self, params: dict, samples: Mapping[int, Sequence[bytes]]) -> dict[int, np.ndarray]:
+        """-log M(e) in nats of samples of the cells, as many of each as are to be judged; of others any value."""
+        n, T = num_to_judge(self.config, self.layout), self.config.model.context_length
+        ids, lengths = np.zeros((len(self.rows), n, T + 1), np.uint8), np.zeros((len(self.rows), n), np.int32)
+        for i, mine in samples.items():
+            ids[i, : len(mine)], lengths[i, : len(mine)] = lay_out_expressions(mine, T)
+        nll = self.get(self._programs.samples_nll(params, self.put(ids), self.put(lengths)))
+        return {i: nll[i, : len(mine)] for i, mine in samples.items()}
+
+    def pick(self, params: dict, cells: Sequence[int]) -> dict:
+        """On the host, one entry per cell: the parameters of `cells[i]` for cell i."""
+        rows = np.zeros(self.layout.num_rows, np.int32)
+        rows[self.rows] = self.rows[list(cells)]
+        return self.get(self._programs.pick(params, self._put_rows(rows)))
+
+    def stack(self, params: Sequence[dict | None]) -> dict:
+        """On the host, one entry per cell: those parameters; zeros where there is None."""
+        some = [p for p in params if p is not None]
+        shapes = self._programs.shapes.best_params
+
+        def one(like: jax.ShapeDtypeStruct, *leaves: np.ndarray) -> np.ndarray:
+            found = iter(leaves)
+            return np.stack([np.zeros(like.shape[1:], like.dtype) if p is None else next(found) for p in params])
+
+        return jax.tree.map(one, shapes, *some)
+
+    def put_params(self, params: dict) -> dict:
+        """The opposite of `pick` and `stack`: on the devices, laid out as the state is."""
+        return jax.tree.map(
+            lambda x: self.put(x, state_sharding(self.layout.mesh, (self.layout.num_rows, *x.shape[1:]))), params
+        )
+
     def _generation(self, generation: int) -> jax.Array:
+        """The same number for all runs."""
         return self._put_rows(np.full(self.layout.num_rows, generation, np.int32))
 
 

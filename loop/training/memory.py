@@ -11,6 +11,7 @@ import dataclasses
 import functools
 
 from loop.config import Config
+from loop.remedies import acting, remedies_of
 from model.config import ModelConfig
 
 FILLED = 0.75  # share of a device's memory that these formulas may fill: they err by as much as a third
@@ -65,13 +66,18 @@ def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> C
         params=params // data,
         moments=2 * params // data,
         best=params // data,
-        data=symbols + 4 * examples,
+        data=symbols + 4 * examples + (_FLOAT32 * symbols if _weighs(config) else 0),
         gradients=params // data,
         gathered=(params if data > 1 else 0) + (params * scalar // _FLOAT32 if model.dtype == "bfloat16" else 0),
         activations=_activations(model, batch, scalar),
         sampler=_sampler(config, data, scalar, accelerator),
         likelihood=_forward(model, min(_held_out_batch(), -(-config.loop.num_held_out // data)), scalar),
     )
+
+
+def _weighs(config: Config) -> bool:
+    """Whether some remedy of the sweep weighs examples."""
+    return any(acting(remedies_of(spelling), "weigh") for spelling in config.sweep.remedies)
 
 
 @functools.cache

@@ -18,12 +18,16 @@ from jax.stages import Wrapped
 
 from loop.blocks import held_out_expressions
 from loop.config import Config
-from loop.streams import Purpose, key
+from loop.remedies import needing, reach, remedies_of
+from loop.remedies.remedy import WRITTEN
+from loop.self_likelihood import num_judged
+from loop.streams import key
 from loop.training import multihost, train
 from loop.training.data import TrainData
 from loop.training.mesh import state_sharding
+from loop.training.treatment import Treatment
 from model.likelihood import expression_nll, lay_out_expressions
-from model.sampling import sampler
+from model.sampling import filter_logits, sampler
 
 RUN, WHOLE = PartitionSpec("run"), PartitionSpec()
 _BOTH = {"run", "data"}
@@ -53,10 +57,14 @@ class Programs(NamedTuple):
 
     shapes: train.TrainState  # of the state, all rows
     start: Wrapped  # seeds, generations, active -> state
-    chunk: Wrapped  # state (consumed), data, seeds, generations -> state
-    facts: Wrapped  # state -> (active, step, loss, finite)
-    sample: Wrapped  # params, seeds, generations, active -> ids
+    chunk: Wrapped  # state (consumed), data, seeds, generations, treatment -> state
+    facts: Wrapped  # state -> (active, step, loss, finite, newest_train_loss, newest_validation_loss)
+    sample: Wrapped  # params, seeds, generations, active, treatment, purposes of the stream -> ids
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
+    samples_nll: Wrapped  # params, ids, lengths -> -log M(e) of a fixed number of samples
+    pick: Wrapped  # params, rows -> the params of those rows
+    score: Wrapped  # params, ids, lengths, active, treatment -> -log M(e) at temperature 1 and as it is sampled
+    copy: Wrapped  # params, data, seeds, generations, active, treatment -> params, moved away from a copy's
     over_run: Wrapped  # array -> the same, not split along `data`
 
 
@@ -109,10 +117,12 @@ def _start(config: Config) -> Callable:
 
 
 def _chunk(config: Config, place: train.Placement) -> Callable:
-    def chunk(state: train.TrainState, data: TrainData, seed: jax.Array, generation: jax.Array) -> train.TrainState:
+    def chunk(
+        state: train.TrainState, data: TrainData, seed: jax.Array, generation: jax.Array, treatment: Treatment
+    ) -> train.TrainState:
         return jax.lax.cond(
             train.is_active(config.train, state),
-            lambda s: train.train_chunk(config.model, config.train, s, data, seed, generation, place),
+            lambda s: train.train_chunk(config.model, config.train, s, data, seed, generation, place, treatment),
             lambda s: s,
             state,
         )
@@ -125,11 +135,18 @@ def _sample(config: Config, layout: Layout) -> Callable:
     part = -(-config.loop.num_samples // layout.data)
     sample_part = sampler(config.model, config.sample, part, "member" if layout.at_once > 1 else None)
 
-    def sample(params: dict, seed: jax.Array, generation: jax.Array, active: jax.Array) -> jax.Array:
-        stream = key(seed, generation, Purpose.SAMPLE)
+    def sample(
+        params: dict,
+        seed: jax.Array,
+        generation: jax.Array,
+        active: jax.Array,
+        treatment: Treatment,
+        purpose: jax.Array,
+    ) -> jax.Array:
+        stream = key(seed, generation, purpose)
         return jax.lax.cond(
             active,
-            lambda: sample_part(params, stream, jax.lax.axis_index("data") * part),
+            lambda: sample_part(params, stream, jax.lax.axis_index("data") * part, treatment.sampling),
             lambda: jnp.zeros((part, config.model.context_length), jnp.uint8),
         )
 
@@ -145,10 +162,73 @@ def _nll(config: Config, layout: Layout) -> Callable:
 
     def nll(params: dict) -> jax.Array:
         begin = jax.lax.axis_index("data") * judged
-        mine = [jax.lax.dynamic_slice_in_dim(jnp.asarray(x), begin, judged) for x in held_out]
-        return expression_nll(config.model, params, *mine)
+        ids, lengths = (jax.lax.dynamic_slice_in_dim(jnp.asarray(x), begin, judged) for x in held_out)
+        return expression_nll(config.model, params, ids, lengths)
 
     return nll
+
+
+def _samples_nll(config: Config, layout: Layout) -> Callable:
+    """Likewise of samples, uint8 [N, T + 1] with their lengths, where N is `num_to_judge`."""
+    judged = num_to_judge(config, layout) // layout.data
+
+    def nll(params: dict, ids: jax.Array, length_N: jax.Array) -> jax.Array:
+        begin = jax.lax.axis_index("data") * judged
+        mine, lengths = (jax.lax.dynamic_slice_in_dim(x, begin, judged) for x in (ids, length_N))
+        return expression_nll(config.model, params, mine, lengths)
+
+    return nll
+
+
+def num_to_judge(config: Config, layout: Layout) -> int:
+    """The samples of a cell that are judged, padded so that the devices of a run judge as many each."""
+    return -(-num_judged(config.loop.num_samples) // layout.data) * layout.data
+
+
+def scored(config: Config) -> int:
+    """Samples that a model scores: its own, and those of earlier generations that remedies look back on."""
+    return config.loop.num_samples * max((reach(cell.remedy) for cell in config.networks()), default=1)
+
+
+def _score(config: Config, layout: Layout) -> Callable:
+    """Of each device a part of the samples of its runs. What nobody needs is left out: zeros."""
+    part = -(-scored(config) // layout.data)
+    written = any(needing(remedies_of(cell.remedy), WRITTEN) for cell in config.networks())
+
+    def score(
+        params: dict, ids: jax.Array, length: jax.Array, active: jax.Array, treatment: Treatment
+    ) -> tuple[jax.Array, jax.Array]:
+        begin = jax.lax.axis_index("data") * part
+        some, lengths = (jax.lax.dynamic_slice_in_dim(x, begin, part) for x in (ids, length))
+
+        def nats() -> tuple[jax.Array, jax.Array]:
+            plain = expression_nll(config.model, params, some, lengths)
+            if not written:
+                return plain, jnp.zeros_like(plain)
+            return plain, expression_nll(
+                config.model,
+                params,
+                some,
+                lengths,
+                lambda logits: filter_logits(logits, config.sample, treatment.sampling),
+            )
+
+        return jax.lax.cond(active, nats, lambda: (jnp.zeros(part), jnp.zeros(part)))
+
+    return score
+
+
+def _copy(config: Config, place: train.Placement) -> Callable:
+    def copy(
+        params: dict, data: TrainData, seed: jax.Array, generation: jax.Array, active: jax.Array, treatment: Treatment
+    ) -> dict:
+        return jax.lax.cond(
+            active,
+            lambda: train.away_from_copy(config.model, config.train, params, data, seed, generation, place, treatment),
+            lambda: params,
+        )
+
+    return copy
 
 
 def _placement(layout: Layout) -> train.Placement:
@@ -172,7 +252,8 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
 
     def facts(state: train.TrainState) -> tuple[jax.Array, ...]:
         active = jax.vmap(lambda s: train.is_active(config.train, s))(state)
-        return active, state.step, state.loss, state.finite
+        newest = state.newest_train_loss, state.newest_validation_loss
+        return active, state.step, state.loss, state.finite, *newest
 
     return Programs(
         shapes=shapes,
@@ -181,5 +262,12 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
         facts=jax.jit(facts, out_shardings=None if multihost.alone() else NamedSharding(mesh, WHOLE)),
         sample=jax.jit(over_runs(over_groups(_sample(config, layout), layout), layout, _BOTH, by_part)),
         nll=jax.jit(over_runs(over_groups(_nll(config, layout), layout), layout, _BOTH, by_part)),
+        samples_nll=jax.jit(over_runs(over_groups(_samples_nll(config, layout), layout), layout, _BOTH, by_part)),
+        pick=jax.jit(lambda params, rows: jax.tree.map(lambda x: x[rows], params), out_shardings=shardings.best_params),
+        score=jax.jit(over_runs(over_groups(_score(config, layout), layout), layout, _BOTH, by_part)),
+        copy=jax.jit(
+            over_runs(over_groups(_copy(config, _placement(layout)), layout), layout, {"run"}),
+            out_shardings=shardings.best_params,
+        ),
         over_run=jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, RUN)),
     )

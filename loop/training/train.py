@@ -13,7 +13,8 @@ from flax import struct
 
 from loop.config import TrainConfig
 from loop.streams import Purpose, key
-from loop.training.data import TrainData, windows
+from loop.training.data import TrainData, target_weights, windows
+from loop.training.treatment import UNTREATED, Treatment, loss_weights
 from model.config import ModelConfig
 from model.models import model_of, negative_log_likelihood
 
@@ -42,6 +43,8 @@ class TrainState(struct.PyTreeNode):
     train_loss: jax.Array  # float32: of the best parameters, without dropout, nats per symbol
     validation_loss: jax.Array  # float32: likewise
     stale: jax.Array  # int32: evaluations since the best one
+    newest_train_loss: jax.Array  # float32: of the newest evaluation, for the training curve
+    newest_validation_loss: jax.Array  # float32: likewise
 
 
 def learning_rate(config: TrainConfig, step: jax.Array) -> jax.Array:
@@ -82,6 +85,8 @@ def init_state(model: ModelConfig, config: TrainConfig, seed: jax.Array, generat
         train_loss=infinity,
         validation_loss=infinity,
         stale=jnp.int32(0),
+        newest_train_loss=infinity,
+        newest_validation_loss=infinity,
     )
 
 
@@ -91,10 +96,16 @@ def is_active(config: TrainConfig, state: TrainState) -> jax.Array:
     return state.finite & (state.step < config.max_steps) & patient
 
 
-def batch_loss(model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
+Weigh = Callable[[jax.Array], jax.Array]  # nats_BT -> nats_BT, as they enter the mean
+
+
+def batch_loss(
+    model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None, weigh: Weigh | None = None
+) -> jax.Array:
     """Mean nats per symbol of windows, int32 [B, T + 1]; a dropout key means training."""
     logits_BTV = model_of(model).forward(model, params, batch[:, :-1], dropout_key)
-    return negative_log_likelihood(logits_BTV, batch[:, 1:]).mean()
+    nll_BT = negative_log_likelihood(logits_BTV, batch[:, 1:])
+    return (nll_BT if weigh is None else weigh(nll_BT)).mean()
 
 
 def train_step(
@@ -104,10 +115,13 @@ def train_step(
     batch: jax.Array,
     dropout_key: jax.Array | None,
     place: Placement = ALONE,
+    weigh: Weigh | None = None,
 ) -> tuple[TrainState, jax.Array]:
     """One step of AdamW on a batch of windows, int32 [B, T + 1]; returns the batch's loss as well."""
     batch = place.batch(batch)
-    loss, grads = jax.value_and_grad(lambda p: batch_loss(model, place.params(p), batch, dropout_key))(state.params)
+    loss, grads = jax.value_and_grad(lambda p: batch_loss(model, place.params(p), batch, dropout_key, weigh))(
+        state.params
+    )
     updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return state.replace(params=params, opt_state=opt_state, step=state.step + 1), loss
@@ -132,6 +146,36 @@ def evaluate(
     return jax.lax.map(one, jnp.arange(config.eval_batches)).mean()
 
 
+def away_from_copy(
+    model: ModelConfig,
+    config: TrainConfig,
+    params: dict,
+    data: TrainData,
+    seed: jax.Array,
+    generation: jax.Array,
+    place: Placement,
+    treatment: Treatment,
+) -> dict:
+    """θ + weight (θ - θ_copy): a copy takes steps of Adam on `data`, the model's own samples; see loop/remedies."""
+    assert treatment.extra_steps is not None and treatment.weight is not None
+    batch_key = key(seed, generation, Purpose.COPY)
+    adam = optax.chain(
+        optax.clip_by_global_norm(config.grad_clip),
+        optax.adam(treatment.extra_rate, b1=config.beta1, b2=config.beta2),
+    )
+
+    def step(i: jax.Array, carry: tuple[dict, optax.OptState]) -> tuple[dict, optax.OptState]:
+        copy, moments = carry
+        shape_BT = (config.batch_size, model.context_length)
+        batch = windows(data, jax.random.fold_in(batch_key, i), shape_BT, "train", config.windows == "aligned")
+        grads = jax.grad(lambda p: batch_loss(model, place.params(p), place.batch(batch), None))(copy)
+        updates, moments = adam.update(grads, moments)
+        return optax.apply_updates(copy, updates), moments
+
+    copy, _ = jax.lax.fori_loop(0, treatment.extra_steps, step, (params, adam.init(params)))
+    return jax.tree.map(lambda x, y: x + treatment.weight * (x - y), params, copy)
+
+
 def train_chunk(
     model: ModelConfig,
     config: TrainConfig,
@@ -140,10 +184,12 @@ def train_chunk(
     seed: jax.Array,
     generation: jax.Array,
     place: Placement = ALONE,
+    treatment: Treatment = UNTREATED,
 ) -> TrainState:
     """Up to eval_interval steps, then an evaluation that may name new best parameters.
 
-    Stops within the chunk at max_steps or at a loss that is not finite.
+    Stops within the chunk at max_steps or at a loss that is not finite. A remedy changes the steps alone: evaluations
+    are of the plain loss, by which models are compared.
     """
     shape_BT = (config.batch_size, model.context_length)
     batch_key = key(seed, generation, Purpose.BATCH)
@@ -154,9 +200,11 @@ def train_chunk(
     def step(carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, total = carry
         step_key = jax.random.fold_in(batch_key, state.step)
-        batch = windows(data, step_key, shape_BT, "train", config.windows == "aligned")
+        what = data, step_key, shape_BT, "train", config.windows == "aligned"
+        batch, weight_BT = windows(*what), target_weights(*what)
+        weigh = loss_weights(treatment, weight_BT if weight_BT is None else place.batch(weight_BT))
         drop = jax.random.fold_in(dropout_key, state.step) if model.dropout else None
-        state, loss = train_step(model, config, state, batch, drop, place)
+        state, loss = train_step(model, config, state, batch, drop, place, weigh)
         return state.replace(finite=jnp.isfinite(loss)), total + loss
 
     def unfinished(carry: tuple[TrainState, jax.Array]) -> jax.Array:
@@ -181,4 +229,6 @@ def train_chunk(
         train_loss=choose(train_loss, state.train_loss),
         validation_loss=choose(validation_loss, state.validation_loss),
         stale=choose(jnp.int32(0), state.stale + 1),
+        newest_train_loss=train_loss,
+        newest_validation_loss=validation_loss,
     )

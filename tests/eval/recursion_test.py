@@ -7,7 +7,7 @@ import pytest
 from eval.recursion import CONVERGED, Real, Setting, block, fixed_point, growth, total_variation, trajectory
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config, LoopConfig
 from loop.examples import Examples
@@ -78,7 +78,7 @@ def test_is_what_the_cycles_make_of_a_memoriser_with_many_samples(cycle):
     for t in range(generations - 1):
         memory = Memoriser().learn(train.expressions, GRAMMAR, 16)
         written = memory.sample(m, np.random.default_rng([7, t]), c.sample)
-        blocks.append(incoming_block(c, cell, t, Examples.written(written, t, train)))
+        blocks.append(incoming_block(c, cell, t, Written(Examples.written(written, t, train), {}, {})))
         train = next_training_set(c, cell, t, train, blocks)
     # How far it has gone the way of sharpening: an average over many examples, which noise hardly moves.
     way_U = REAL.tree.sharpen(REAL.log_p_U, c.sample) - REAL.log_p_U

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from eval.diversity import _character
 from logic.boolean.grammar import Grammar
-from logic.boolean.symbols import encode
+from logic.boolean.symbols import UNKNOWN, encode
 from logic.boolean.verifier import verify
 from logic.errors import UsageError, printable, usage_errors
 from logic.lines import CHUNK_LINES, read_lines
@@ -263,6 +264,23 @@ def test_read_lines_in_chunks(tmp_path):
     assert all(1 <= len(chunk) <= CHUNK_LINES for chunk in chunks) and len(chunks) < 8
     file.write_text("")
     assert list(read_lines(str(file))) == []
+
+
+@pytest.mark.parametrize("module", ["logic.verify", "eval.diversity"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(module, tmp_path):
+    text = b"(not False)\n(not False)\n"
+    file = tmp_path / "from_an_editor.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + text)
+    plain = run("-m", module, stdin=text)
+    assert run("-m", module, file).stdout == plain.stdout != b""
+    assert run("-m", module, stdin=file.read_bytes()).stdout == plain.stdout
+
+
+def test_words_that_are_too_many_to_be_told_apart_are_refused():
+    last = sys.maxunicode - 0x800 - UNKNOWN
+    assert len({_character(i) for i in (0, 0xD800 - UNKNOWN - 1, 0xD800 - UNKNOWN, last)}) == 4
+    with pytest.raises(UsageError, match=f"more than {last + 1:,} different words"):
+        _character(last + 1)
 
 
 def test_the_consumers_errors_are_its_own(tmp_path):

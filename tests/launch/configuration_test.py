@@ -9,7 +9,7 @@ from launch.configuration import defaults, resolve, settings
 from launch.presets import demo, paper, smoke, tautologies
 from logic.boolean.language import Boolean
 from loop.config import Config
-from loop.cycles import CYCLES
+from loop.cycles import USUAL
 
 
 @pytest.mark.parametrize("preset", [smoke, demo, paper, tautologies])
@@ -29,7 +29,7 @@ def test_defaults_are_the_papers_and_survive_the_round_trip():
 def test_the_papers_grid():
     cells = resolve(paper.get_config()).cells()
     assert len(cells) == len(set(cells)) == 5 * 4 * 5 + 5
-    assert {c.cycle for c in cells} == set(CYCLES)
+    assert {c.cycle for c in cells} == set(USUAL)
 
 
 def test_the_control_needs_no_ratio_and_a_cell_listed_twice_runs_once():
@@ -44,7 +44,7 @@ def test_renewal_share_is_of_growing_and_incremental_cycles_only():
     assert resolve(c).block_size("incremental") == 5_000
     assert resolve(c).block_size("expanding") == 10_000
     c.loop.renewal_share = 0.3
-    assert [resolve(c).block_size(cycle) for cycle in CYCLES] == [10_000, 3_000, 10_000, 3_000, 10_000, 10_000]
+    assert [resolve(c).block_size(cycle) for cycle in USUAL] == [10_000, 3_000, 10_000, 3_000, 10_000, 10_000]
 
 
 WRONG = [
@@ -72,10 +72,15 @@ WRONG = [
     ("train.batch_size", 0, "from 1"),
     ("train.learning_rate", 0.0, "above 0"),
     ("train.learning_rate", float("nan"), "above 0"),
+    ("train.grad_clip", float("inf"), "1e30 is as good as infinite"),
+    ("train.weight_decay", float("inf"), "allowed are"),
+    ("sample.temperature", float("inf"), "allowed are"),
+    ("sample.temperature", 1e-38, "allowed are 0 (the most probable symbol) and numbers from 1e-30"),
+    ("sample.top_p", 1e-45, "from 1e-30"),
     ("train.beta2", 1.0, "beta < 1"),
     ("train.validation_fraction", 0.0, "0 < fraction < 1"),
     ("train.windows", "sliding", "random, aligned"),
-    ("sample.temperature", -1.0, "from 0"),
+    ("sample.temperature", -1.0, "allowed are 0"),
     ("sample.top_p", 0.0, "0 < top_p <= 1"),
     ("sample.top_k", 9, "to 8"),
 ]
@@ -148,4 +153,4 @@ def test_every_field_has_a_comment():
         lines = inspect.getsource(cls).splitlines()
         for field in dataclasses.fields(cls):
             line = next(x for x in lines if x.strip().startswith(f"{field.name}:"))
-            assert "#" in line or "meaning" in field.metadata or (cls is Boolean and field.name == "name"), line
+            assert "#" in line or (cls is Boolean and field.name == "name"), line

@@ -73,6 +73,22 @@ def test_storage_faults_of_all_writers(tmp_path, says, code, words):
     assert words in line and f"--workdir {tmp_path}" in line and "goes on where the run stopped" in line
 
 
+@pytest.mark.parametrize("says", [of, tensorstore_says, array_record_says])
+def test_too_few_open_files_name_the_limit(tmp_path, says):
+    status, line = told(says(tmp_path, errno.EMFILE), tmp_path)
+    assert status == 69 and "ulimit -n" in line
+
+
+def test_a_full_disk_that_is_not_the_runs_is_named(tmp_path, monkeypatch):
+    """Writing to an open file names none in its error."""
+    nameless = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert told(nameless, tmp_path)[1].startswith(f"--workdir {tmp_path}: the disk is full")
+    other = tmp_path / "temporary"
+    monkeypatch.setattr("tempfile.tempdir", str(other))
+    monkeypatch.setattr("launch.full._is_full", lambda path: path == other)
+    assert told(nameless, tmp_path)[1].startswith(f"{other}, for temporary files (TMPDIR): the disk is full")
+
+
 def test_a_vanished_directory_is_told_from_a_missing_file(tmp_path):
     gone = tmp_path / "gone"
     assert "has gone" in told(of(gone / "log.txt", errno.ENOENT), gone)[1]

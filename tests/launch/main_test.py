@@ -16,9 +16,16 @@ pytestmark = pytest.mark.slow
 PRESET = "--config=launch/presets/smoke.py"
 
 
-def launch(*flags):
+def launch(*flags, **environment):
     cache = f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"  # of the whole session (conftest.py)
-    return subprocess.run([sys.executable, "-m", "launch.main", cache, *flags], capture_output=True, text=True)
+    command, environment = [sys.executable, "-m", "launch.main", cache, *flags], {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def rows(workdir):
+    """The metrics, without times."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [{name: x for name, x in json.loads(line).items() if "seconds" not in name} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +59,45 @@ def test_the_same_command_again_does_nothing_but_the_report(finished):
 
 def test_another_configuration_is_refused_with_the_fields(finished):
     workdir, _ = finished
-    result = launch(PRESET, f"--workdir={workdir}", "--config.loop.generations=3", "--config.sweep.cycles=full")
-    assert result.returncode == 2
-    assert "loop.generations = 2 there, 3 here" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    flags = [PRESET, f"--workdir={workdir}", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+    for more in (["--config.train.max_steps=40"], ["--config.sweep.seeds=0,1", "--config.loop.generations=3"]):
+        result = launch(*flags, *more)
+        assert result.returncode == 2
+        assert " there, " in result.stderr and len(result.stderr.splitlines()) == 1
+        assert "more loop.generations extend a run" in result.stderr and "eval.report" in result.stderr
+    shorter = launch(*flags, "--config.loop.generations=1")
+    assert shorter.returncode == 2 and len(shorter.stderr.splitlines()) == 1
+    assert "loop.generations = 2 there, 1 here: a run can be extended and not shortened" in shorter.stderr
+    assert len(rows(workdir)) == 4
+
+
+def test_more_generations_extend_a_run(tmp_path):
+    """The same as in one go, of a set that grows as well, whose arrays are larger then."""
+    flags = [PRESET, "--config.sweep.cycles=expanding", "--config.sweep.fresh_ratios=0.25"]
+    for generations in (1, 3):
+        result = launch(*flags, f"--workdir={tmp_path}/longer", f"--config.loop.generations={generations}")
+        assert result.returncode == 0, result.stderr
+    assert "holds 1 complete generations: going on from there" in result.stderr
+    assert launch(*flags, f"--workdir={tmp_path}/whole", "--config.loop.generations=3").returncode == 0
+    assert rows(tmp_path / "longer") == rows(tmp_path / "whole")
+    record, whole = (json.loads((tmp_path / run / "config.json").read_text()) for run in ("longer", "whole"))
+    assert record["config"] == whole["config"] and "extended" not in whole
+    assert [(entry["from"], entry["to"]) for entry in record["extended"]] == [(1, 3)]
+    assert record["extended"][0]["packages"] == whole["packages"]
+
+
+def test_the_environment_changes_no_result(finished, tmp_path):
+    refused = {"JAX_ENABLE_X64": "1", "JAX_DEBUG_INFS": "1", "JAX_DEBUG_NANS": "1"}
+    refused["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+    silent = {"JAX_DEFAULT_PRNG_IMPL": "rbg", "JAX_NUMPY_RANK_PROMOTION": "raise", "PYTHONHASHSEED": "7"}
+    silent |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "OMP_NUM_THREADS": "1"}
+    flags = [PRESET, f"--workdir={tmp_path}/run", "--config.loop.generations=2", "--config.sweep.cycles=full"]
+    result = launch(*flags, **refused, **silent)
+    assert result.returncode == 0, result.stderr
+    told = result.stderr.splitlines()[0]
+    assert all(name in told for name in refused) and not any(name in told for name in silent)
+    assert rows(tmp_path / "run") == rows(finished[0])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["random_keys"] == "threefry2x32"
 
 
 WRONG = [
@@ -83,6 +125,21 @@ def test_a_mistake_gets_one_line_and_touches_nothing(flags, named, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "environment", "named"),
+    [
+        ([], {"JAX_PLATFORMS": "nothing"}, "JAX_PLATFORMS=nothing finds no devices"),
+        (["--workdir=gs://bucket/run"], {}, "gs://bucket/run needs it"),
+        (["--workdir=http://host/run"], {}, "allowed are paths"),
+    ],
+)
+def test_what_is_not_here_is_one_line(flags, environment, named, tmp_path):
+    result = launch(PRESET, f"--workdir={tmp_path}/run", *flags, **environment)
+    assert result.returncode == 2 and named in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_workdir_in_use_is_left_with_one_line(finished):
     workdir, _ = finished
     files = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.name != ".lock"}
@@ -107,10 +164,7 @@ def test_a_full_disk_ends_with_one_line_and_goes_on(finished, tmp_path):
         assert "the disk is full; make space" in full.stderr.splitlines()[-1]
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         assert launch(*flags).returncode == 0
-        ours, theirs = ((path / "metrics.jsonl").read_text().splitlines() for path in (disk / "run", whole))
-        for mine, other in zip(ours, theirs, strict=True):
-            a, b = json.loads(mine), json.loads(other)
-            assert {k: a[k] for k in a if "seconds" not in k} == {k: b[k] for k in b if "seconds" not in k}
+        assert rows(disk / "run") == rows(whole)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 

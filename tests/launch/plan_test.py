@@ -92,7 +92,7 @@ def test_sampling_by_hand():
 def test_what_stays_on_disk():
     every = {keep: disk(PAPER, keep) for keep in ("all", "last", "every:10")}
     assert every["all"].checkpoints == 50 * every["all"].checkpoint
-    assert every["last"].checkpoints == NEWEST * every["last"].checkpoint
+    assert every["last"].checkpoints == (1 + NEWEST) * every["last"].checkpoint
     assert every["every:10"].checkpoints == (5 + NEWEST) * every["all"].checkpoint  # 0, 10 … 40, and 48, 49
     assert every["all"].checkpoint > 105 * 4 * 10_723_200
     assert every["all"].state == 5 * 105 * 16 * 10_723_200

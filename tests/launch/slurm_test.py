@@ -84,6 +84,11 @@ def test_an_array_runs_a_share_in_every_task(tmp_path):
     assert {"--shard=3/4", "--workdir=/runs/my run", PRESET, "--cpus-per-task=8"} <= set(called["srun"])
 
 
+def test_a_percent_sign_in_the_name_of_logs_is_none_of_slurms_patterns(tmp_path):
+    _, directives = dry_run(f"--logs={tmp_path}/50%j", "--array=2")
+    assert f"output={tmp_path}/50%%j/%A_%a_0_log.out" in [line.replace("'", "") for line in directives]
+
+
 @pytest.mark.slow
 def test_one_job_has_a_process_per_gpu_or_per_host():
     gpus = ["--gpus_per_node=2"]
@@ -130,14 +135,17 @@ print(json.dumps([repr(resolve(flags.FLAGS.config)), flags.FLAGS.members]))
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("status", "restarts", "requeued"),
-    [(status, 0, False) for status in (0, 1, 2, 69, 74)]
-    + [(status, 4, True) for status in (75, 76, 134, 137, 143)]
-    + [(75, 5, False), (76, 5, False)],
+    ("status", "restarts", "seconds", "nodes", "requeued"),
+    [(status, 0, 90, 2, False) for status in (0, 1, 2, 69, 74)]
+    + [(status, 4, 90, 2, True) for status in (75, 76, 134, 137, 143)]
+    + [(status, 4, 0, 2, status != 134) for status in (75, 76, 134, 137, 143)]  # an abort at once
+    + [(status, 4, 90, 1, status not in (76, 134)) for status in (75, 76, 134, 137, 143)]  # nobody to be lost
+    + [(75, 5, 90, 2, False), (76, 5, 90, 2, False)],
 )
-def test_what_was_stopped_queues_again_and_what_failed_does_not(status, restarts, requeued, tmp_path):
-    script, _ = dry_run("--max_requeues=5")
-    found, called = run_script(script, tmp_path, f"exit {status}", SLURM_RESTART_COUNT=str(restarts))
+def test_what_was_stopped_queues_again_and_what_failed_does_not(status, restarts, seconds, nodes, requeued, tmp_path):
+    script, _ = dry_run("--max_requeues=5", f"--nodes={nodes}")
+    environment = {"SLURM_RESTART_COUNT": str(restarts), "SECONDS": str(seconds)}  # the shell counts on from there
+    found, called = run_script(script, tmp_path, f"exit {status}", **environment)
     assert called.get("scontrol") == (["requeue", "7"] if requeued else None)
     assert found == (0 if requeued else status)
 

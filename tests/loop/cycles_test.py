@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from logic.boolean.language import Boolean
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import Cell
 from loop.config import Config, LoopConfig
 from loop.cycles import CYCLES
@@ -30,7 +30,7 @@ def history(cell, c):
     sets, blocks = [initial_training_set(c, cell.seed)], [initial_training_set(c, cell.seed)]
     for t in range(GENERATIONS - 1):
         samples = Examples.written(written(t), t, sets[-1])
-        blocks.append(incoming_block(c, cell, t, samples))
+        blocks.append(incoming_block(c, cell, t, Written(samples, {}, {})))
         sets.append(next_training_set(c, cell, t, sets[-1], blocks))
     return sets, blocks
 
@@ -45,7 +45,7 @@ def test_sizes_real_share_and_provenance(cycle, ratio, share):
     sets, blocks = history(cell, c)
 
     for t, block in enumerate(blocks[1:]):
-        fresh = round(ratio * b)
+        fresh = 0 if cycle == "rescue" and t < 3 else round(ratio * b)
         assert Counter(block.source.tolist()) == Counter([GENERATED] * (b - fresh) + [REAL] * fresh)
         made = block.source == GENERATED
         assert set(block.generation[made].tolist()) <= {t}
@@ -65,13 +65,18 @@ def test_sizes_real_share_and_provenance(cycle, ratio, share):
         for (source, generation, index), e in zip(keys, d.expressions, strict=True):
             if source == GENERATED:
                 assert written(generation)[index] == e
-        if t == 0 or ratio == 1.0:
+        if t == 0 or (ratio == 1.0 and cycle != "rescue"):
             assert d.real_fraction == 1.0
 
     last, t = sets[-1], GENERATIONS - 2
     if cycle in ("full", "fresh"):
         assert last.expressions == blocks[-1].expressions
         assert last.real_fraction == pytest.approx(round(ratio * M) / M)
+    if cycle == "rescue":
+        assert last.expressions == blocks[-1].expressions
+    if cycle == "window":
+        recent = {e for block in blocks[-3:] for e in block.expressions}
+        assert set(last.expressions) <= recent and set(last.generation.tolist()) <= {t - 2, t - 1, t, t + 1}
     if cycle == "expanding":
         assert last.expressions == [e for block in blocks for e in block.expressions]
     if cycle == "incremental":

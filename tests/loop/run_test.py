@@ -18,7 +18,7 @@ from launch.configuration import resolve
 from launch.facts import facts
 from launch.presets import smoke
 from logic.errors import UsageError
-from loop.blocks import incoming_block, initial_training_set, next_training_set
+from loop.blocks import Written, incoming_block, initial_training_set, next_training_set
 from loop.cell import KEYS, Cell
 from loop.config import Config
 from loop.cycles import CYCLES
@@ -103,7 +103,7 @@ def test_checkpoints_samples_and_training_sets_follow_the_algorithm(finished_swe
             assert row["train_tokens"] == 20 * 16 * 16
             written = Examples.written(samples.expressions, t, train)
             np.testing.assert_array_equal(stored.training_set.root, train.root)
-            blocks.append(incoming_block(config, cell, t, written))
+            blocks.append(incoming_block(config, cell, t, Written(written, samples.verdicts, samples.scores)))
             train = next_training_set(config, cell, t, train, blocks if CYCLES[cell.cycle].has_memory else blocks[-1:])
 
 

@@ -18,6 +18,14 @@ def test_streams_repeat_and_differ_in_seed_generation_and_purpose():
     assert len(set(device)) == len(WHERE)
 
 
+def test_the_kind_of_keys_is_not_that_of_the_environment():
+    expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(3, impl="threefry2x32"), 1), Purpose.INIT)
+    with jax.default_prng_impl("rbg"):
+        found = key(jnp.uint32(3), jnp.int32(1), Purpose.INIT)
+        assert jax.random.key_impl(found) == jax.random.key_impl(expected)
+        assert (jax.random.key_data(found) == jax.random.key_data(expected)).all()
+
+
 def test_no_two_streams_of_the_project_are_equal():
     """What runs draw, and what commands, data sets, measures and plans draw besides."""
     found: dict[tuple, np.random.Generator] = {("loop", *where): generator(*where) for where in WHERE}

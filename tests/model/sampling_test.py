@@ -9,7 +9,7 @@ import scipy.stats
 
 import model.models
 import model.sampling
-from model.config import SampleConfig
+from model.config import LEAST, SampleConfig
 from model.sampling import choose, filter_logits, sampler
 from model.transformer import forward
 from tests.model.transformer_test import TINY, VARIANTS, random_params
@@ -124,6 +124,24 @@ def test_top_k_of_one_is_greedy():
     np.testing.assert_array_equal(
         draw(SampleConfig(temperature=1.0, top_k=1)), draw(SampleConfig(temperature=0), seed=7)
     )
+
+
+@pytest.mark.parametrize("more", [{}, {"top_k": 3}, {"top_p": 0.9}, {"top_p": LEAST}])
+def test_the_lowest_temperature_and_mass_are_greedy(more):
+    greedy = draw(SampleConfig(temperature=0))
+    np.testing.assert_array_equal(draw(SampleConfig(temperature=LEAST, **more)), greedy)
+    assert greedy.any()  # or else the empty samples of logits that are no numbers would pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": t} for t in (-1.0, 1e-31, 1e-45, 1e31, float("inf"), float("nan"))]
+    + [{"top_p": p} for p in (0.0, 1e-45, 1.5, float("nan"))],
+)
+def test_what_32_bits_cannot_hold_is_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"sample\.{name} = {re.escape(str(value))}: allowed are"):
+        SampleConfig(**wrong)
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.3, 0.6, 0.9, 1.0])

@@ -32,7 +32,7 @@ def differences(ours: RunDirectory, reference: RunDirectory) -> list[str]:
     found += [f"missing: {name}" for name in sorted(theirs - mine)]
     if found:
         return found
-    same = [name for name in mine if name.startswith(("anatomy/", "report/")) and name not in _WITH_TIMES]
+    same = [name for name in mine if name.startswith(("anatomy/", "training/", "report/")) and name not in _WITH_TIMES]
     found += [n for n in sorted(same) if (ours.path / n).read_bytes() != (reference.path / n).read_bytes()]
     for name in ("metrics.csv", "report/measures.csv"):
         if _table(ours.path / name) != _table(reference.path / name):

@@ -1,5 +1,5 @@
 // The report's page: draws the charts of charts.py with the data of page_data.py. Texts go in as text, never as markup.
-// One script with report_look.js, which comes first.
+// One script with report_look.js and report_curves.js, which come first.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -263,12 +263,14 @@ $("look-csv").addEventListener("click", () => {
 });
 addEventListener("hashchange", () => { recall(); redraw(); });
 dark.addEventListener("change", redraw);
+$("curves-csv").addEventListener("click", () => save(`${chosenCell().name}_training`, curveRows(chosenCell()).map(
+  ({ generation, step, what, loss }) => ({ run: data.runs[state.run].label, cell: chosenCell().name, generation, step, what, loss }))));
 let width = innerWidth, waiting;
 addEventListener("resize", () => {
   if (innerWidth === width) return; // a phone's address bar
   width = innerWidth;
   clearTimeout(waiting);
-  waiting = setTimeout(showMeasure, 150); // the others follow their containers by themselves
+  waiting = setTimeout(() => { showMeasure(); showCurves(chosenCell()); }, 150); // the others follow their containers by themselves
 });
 addEventListener("beforeprint", () => document.querySelectorAll("details.print").forEach((part) => { part.open = true; }));
 document.documentElement.classList.add("interactive");

@@ -92,6 +92,7 @@ async function showCell() {
   $("look-none").hidden = there.length > 0;
   $("look").hidden = there.length === 0;
   remember();
+  showCurves(cell);
   if (!there.length) return;
   const slider = $("generation");
   slider.max = there.length - 1;

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from eval.measures import registry
+from eval.measures import registry, training
 from eval.measures.measure import DATA, GROUPS, OF_LANGUAGE, OF_RUN, Measure
 from eval.measures.observation import Observation
 from eval.measures.registry import Row, columns, in_reading_order, measure, measures, table
@@ -27,7 +27,8 @@ from tests.columns import SAMPLE_COLUMNS
 
 LANGUAGE = Boolean(1, 2)
 README = Path(__file__).parents[3] / "README.md"
-COUNTERS = dict.fromkeys(("train_loss", "validation_loss", "steps", "train_seconds", "sample_seconds"), 1.0)
+COUNTERS = dict.fromkeys([m.name for m in training.MEASURES if m.name != "train_tokens"], 1.0)
+COUNTERS |= {"self_nll": 1.5, "first_model_nll": 2.5}
 
 
 def of_samples(samples: list[bytes]) -> Row:
@@ -138,6 +139,8 @@ def test_a_measure_needs_what_it_says_and_nothing_else(name, language):
         "training_subset": ["training_set", "subsets", "subset_size"],
         "held_out": ["held_out", "held_out_nll"],
         "training": ["counters"],
+        "self_likelihood": ["counters"],
+        "first_likelihood": ["counters"],
         "costs": ["counters"],
     }
     everything = full_observation(language)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from eval.measures.anatomy import anatomy
@@ -133,6 +134,8 @@ def make_run(path, generations=4, dissected=True):
         verdicts = verify(expressions, grammar)
         run.write_samples(t, dict.fromkeys(cells, (expressions, verdicts._asdict())))
         if dissected:
+            curve = np.array([[10, 2.0, 1.5, 1.75], [20, 1.0, 1.25, 1.5 + t]])
+            run.write_curves(t, {cell: curve for cell in cells if cell.seed == 0})
             part = anatomy(Examples.written(expressions, t, train), verdicts._asdict(), train, Boolean(1, 3))
             part["top"][-1]["expression"] = HOSTILE
             run.write_anatomy(t, [c.keys | {"generation": t} | part for c in cells])
@@ -240,6 +243,21 @@ def test_measures_can_be_chosen(browser, page):
     browser.wait(f"{lines} < {3 * few}")
     browser.evaluate("document.querySelectorAll('#ratios input, #cycles input').forEach((i) => i.checked && i.click())")
     browser.wait("!document.getElementById('measure-none').hidden")
+    assert browser.complaints == []
+
+
+def test_training_curves_of_the_chosen_cell(browser, page):
+    browser.open(page, "#cell=full_fresh0.5_seed0")
+    lines = "document.querySelectorAll('#curves-chart .mark-line path').length"
+    browser.wait(f"{lines} === 8")  # of four generations, the training and the validation loss
+    labels = browser.evaluate("[...document.querySelectorAll('#curves-chart text')].map((text) => text.textContent)")
+    assert {"training loss", "validation loss", "optimiser steps", "nats per symbol"} <= set(labels)
+    strokes = (
+        "new Set([...document.querySelectorAll('#curves-chart .mark-line path')].map((p) => p.getAttribute('stroke')))"
+    )
+    assert browser.evaluate(f"{strokes}.size") == 4
+    browser.evaluate("location.hash = '#cell=full_fresh0.5_seed1'")  # it has none
+    browser.wait("document.getElementById('curves').hidden")
     assert browser.complaints == []
 
 

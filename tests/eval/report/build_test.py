@@ -132,11 +132,23 @@ def test_everything_is_on_the_page(report):
     assert run.config()["packages"]["numpy"] in words
 
 
+def test_correctness_by_depth(report):
+    """Counted by hand: of six samples, four of depth 1 (two correct) and two of depth 0 (one correct)."""
+    _, page, html = report
+    table = pd.read_csv(page.parent / "correctness_by_depth.csv")
+    assert len(table) == 3 * 2  # groups and depths
+    assert table["samples_first"].tolist() == [2 * 4 * 2, 2 * 4 * 4] * 3
+    assert table["correctness_first"].tolist() == [0.5, 0.5] * 3
+    assert (table["share_last"] == table["share_first"]).all() and set(table["generations"]) == {"0 and 3"}
+    assert "full, fresh 0.5: correctness was 50.0% in generations 0 and 3 alike." in Page(html).words
+    assert "Truth functions" not in html
+
+
 def test_files_are_beside_the_page(report):
     run, page, _ = report
     names = ["headline", "correctness", "diversity", "unique", "entropy"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
-    tables = ["comparisons.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
+    tables = ["comparisons.csv", "correctness_by_depth.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
     expected = sorted([*files, "index.html", *tables])
     assert sorted(path.name for path in page.parent.iterdir()) == expected
     assert not list(run.path.glob(".report*"))
@@ -247,7 +259,7 @@ def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):
 @pytest.mark.slow
 def test_several_runs_are_compared_in_the_first(tmp_path):
     first = make_run(tmp_path / "a" / "run", samples=False)
-    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
+    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), planned=5, samples=False)
     page = build_report([first, second, first])
     assert page.parent.parent == first.path and not second.report.exists()
     words = Page(page.read_text(encoding="utf-8")).words
@@ -255,6 +267,15 @@ def test_several_runs_are_compared_in_the_first(tmp_path):
     assert set(pd.read_csv(page.parent / "summary_groups.csv")["run"]) == {"a/run", "b/run"}
     measures = pd.read_csv(page.parent / "measures.csv")
     assert list(measures["run"].unique()) == ["a/run", "b/run"] and list(measures.columns[1:]) == list(COLUMNS)
+
+
+def test_runs_that_differ_in_the_sweep_only_are_one_analysis(tmp_path):
+    first = make_run(tmp_path / "a" / "run", samples=False)
+    second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)
+    page = build_report([first, second])
+    cells = pd.read_csv(page.parent / "summary_cells.csv")
+    assert set(cells["run"]) == {"a/run + b/run"}
+    assert cells["cycle"].value_counts().to_dict() == {"full": 4, "balanced": 4, "fresh": 2}
 
 
 def test_without_rows_there_is_nothing_to_report(tmp_path):

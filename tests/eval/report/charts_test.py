@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.report import charts, page
+from eval.report import charts, curves, page
 from eval.report import samples as samples_shown
 from eval.report.build import read_run
 from logic.boolean.language import Boolean
@@ -126,10 +126,43 @@ def test_a_run_without_readable_samples_has_no_views(tmp_path):
     assert page.run_data(read_run(none))["cells"][0]["views"] == {}
 
 
+def curve(evaluations, start=2.0):
+    steps = np.arange(1, evaluations + 1)
+    return np.stack([10 * steps, start / steps, start / steps, start + 1 / steps], axis=1)
+
+
+def test_curves_of_a_cell_are_shown_generation_by_generation(tmp_path):
+    run = make_run(tmp_path / "run", samples=0)
+    for t in range(3):
+        run.write_curves(t, {CELLS[0]: curve(2 + t), CELLS[2]: np.array([[7, np.nan, np.inf, 0.123456789]])})
+    found = {cell["name"]: cell.get("curves") for cell in page.run_data(read_run(run, "a"))["cells"]}
+    assert found[CELLS[1].name] is None  # it has none
+    assert found[CELLS[0].name][1] == {
+        "step": [10, 20, 30],
+        "train_loss": [2, 1, 0.66667],
+        "validation_loss": [3, 2.5, 2.3333],
+    }
+    assert list(found[CELLS[0].name]) == [0, 1, 2]
+    assert found[CELLS[2].name][0] == {"step": [7], "train_loss": [None], "validation_loss": [0.12346]}
+
+
+def test_curves_on_the_page_are_bounded(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", generations=12, samples=0)
+    for t in range(12):
+        run.write_curves(t, {cell: curve(300) for cell in CELLS})
+    monkeypatch.setattr(curves, "LIMIT", 600)
+    found = curves.shown_curves(read_run(run, "a"))
+    assert list(found) == CELLS
+    assert sum(len(shown["step"]) for cell in found.values() for shown in cell.values()) <= 600
+    for cell in found.values():
+        assert {0, 11} <= set(cell)
+        assert all((shown["step"][0], shown["step"][-1]) == (10, 3000) for shown in cell.values())
+
+
 def test_generations_are_left_out_evenly():
-    assert page.evenly(range(5), 9) == [0, 1, 2, 3, 4]
-    assert page.evenly(range(101), 5) == [0, 25, 50, 75, 100]
-    assert page.evenly([3], 1) == [3]
+    assert curves.evenly(range(5), 9) == [0, 1, 2, 3, 4]
+    assert curves.evenly(range(101), 5) == [0, 25, 50, 75, 100]
+    assert curves.evenly([3], 1) == [3]
     assert page.evenly(range(7), 0) == [0, 6]
 
 

@@ -53,6 +53,16 @@ def test_every_file_is_written(tmp_path):
     assert all("smallest to the largest seed" in figure.caption and "control" in figure.caption for figure in drawn)
 
 
+def test_figures_do_not_follow_the_users_matplotlibrc(tmp_path):
+    for folder in ("plain", "users"):
+        (tmp_path / folder).mkdir()
+    draw_all({"a": run(grid(seeds=1))}, tmp_path / "plain", SUBJECT)
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 20, "savefig.bbox": "tight"}):
+        draw_all({"a": run(grid(seeds=1))}, tmp_path / "users", SUBJECT)
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "users" / path.name).read_bytes()
+
+
 def test_drawn_data_are_the_metrics(tmp_path):
     metrics = run(grid(cycles=("full", "balanced"), seeds=3))
     draw_all({"a": metrics}, tmp_path, SUBJECT)

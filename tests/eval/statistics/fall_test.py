@@ -259,3 +259,18 @@ def test_the_summary_has_onset_and_half_life(run):
     assert math.isnan(second["half_life"]) and math.isnan(control["onset"])
     assert cells["half_life"].notna().sum() == 5
     assert groups.dtypes[["onset", "onset_high", "half_life", "half_life_low"]].eq(np.float64).all()
+
+
+def test_the_summary_says_how_long_before_the_onset_the_likelihoods_fall(run):
+    looping = run["cycle"] != "fresh"
+    late = 1 - 0.2 * (run["generation"] >= 9)
+    metrics = run.assign(
+        self_nll=1 - 0.5 * (looping & (run["generation"] >= 1)), first_model_nll=late.where(looping, 1.0)
+    )
+    first, second, control = summary(metrics).groups.to_dict("records")
+    assert first["self_nll_onset"] == second["self_nll_onset"] == 1 and first["first_model_nll_onset"] == 9
+    for row in (first, second):
+        assert row["self_nll_lead"] == row["onset"] - 1 and row["first_model_nll_lead"] == row["onset"] - 9
+    assert math.isnan(control["self_nll_lead"])
+    without = summary(run).groups
+    assert without[["self_nll_onset", "self_nll_lead", "first_model_nll_lead"]].isna().all(axis=None)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_stored_means_samples_and_checkpoint(directory):
 
 @pytest.mark.parametrize(
     ("keep", "left"),
-    [("all", [0, 1, 2, 3, 4, 5, 6]), ("last", [5, 6]), ("every:3", [0, 3, 5, 6]), ("every:9", [0, 5, 6])],
+    [("all", [0, 1, 2, 3, 4, 5, 6]), ("last", [0, 5, 6]), ("every:3", [0, 3, 5, 6]), ("every:9", [0, 5, 6])],
 )
 def test_pruning_keeps_what_it_says_and_all_samples(directory, keep, left):
     for t in range(7):
@@ -233,6 +234,7 @@ def test_repair_removes_only_what_is_ours(directory):
         "samples/.generation_0001.tmp/x",
         "checkpoints/.3.gone/y",
         "report/.a.svg.1.tmp",
+        "training/.generation_0001.csv.1.tmp",
     ]
     ours += ["checkpoints/2.orbax-checkpoint-tmp/z", "checksums/.samples_0001.json.11.tmp"]
     for name in theirs + ours:
@@ -253,6 +255,24 @@ def test_damaged_json_is_said(directory):
             path.write_bytes(content)
             with pytest.raises(Damaged, match=f"{path.name} is damaged"):
                 read()
+
+
+def test_a_home_directory_and_a_url_of_a_file_are_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunDirectory("~/x").path == tmp_path / "x" == RunDirectory(f"file://{tmp_path}/x").path
+    assert RunDirectory("./~").path.name == "~" and RunDirectory("a~").path.name == "a~"
+    assert RunDirectory("file:///a%20b").path == Path("/a b")
+    for path in ("http://host/x", "foo://x", "file://x/y"):
+        with pytest.raises(UsageError, match="allowed are"):
+            RunDirectory(path)
+
+
+@pytest.mark.parametrize("name", ["x[1]", "a*", "b?"])
+def test_names_that_orbax_takes_for_patterns_are_refused(name, tmp_path):
+    """Its checkpoints would be empty: it looks for the parts of one with glob, brackets in the way to it included."""
+    with pytest.raises(UsageError, match="allowed are names without"):
+        RunDirectory(tmp_path / name / "run").create(CONFIG, "1 x test")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_paths_of_object_stores_are_understood():

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 from typing import Any
 
@@ -109,3 +110,10 @@ def test_what_cannot_be_written_or_read_is_refused(tmp_path):
         Samples([b"\x06", b""], one.verdicts, one.cell, 0)
     with pytest.raises(FileNotFoundError, match="no data set"):
         read_samples(tmp_path / "x", "a")
+
+
+def test_scores_are_read_back_of_the_cells_that_have_them(tmp_path):
+    with_scores = dataclasses.replace(samples([b"\x06", b"\x07"]), scores={"nats_0": np.array([0.5, 2.0], np.float32)})
+    write_samples(tmp_path / "x", {"a": with_scores, "b": samples([b"\x06"])})
+    assert read_samples(tmp_path / "x", "a").scores["nats_0"].tolist() == [0.5, 2.0]
+    assert read_samples(tmp_path / "x", "b").scores == {}

@@ -138,6 +138,7 @@ def test_samples_checkpoints_and_anatomies_are_found_in_their_shares(runs):
     assert cells(shared) == cells(local)
     assert shared.checkpoints() == [0, 1]
     assert shared.read_anatomy(1) == local.read_anatomy(1)
+    assert list(shared.read_curves(1)) == list(local.read_curves(1)) == cells(local)
     assert not shared.has_samples(2)
     for cell in cells(local):
         assert shared.generations(cell) == [0, 1]
@@ -198,9 +199,13 @@ def test_another_number_of_shares_is_refused(three, tmp_path):
         enter(whole, config, {"": config}, (0, 2), "1 x test")
     with pytest.raises(UsageError, match=r"holds a run in 3 shards: give --shard=I/3"):
         refuse_sharded(whole)
-    with pytest.raises(UsageError, match=r"loop\.generations = 2 there, 3 here"):
-        other = dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=3))
+    with pytest.raises(UsageError, match=r"train\.max_steps = \d+ there, 3 here"):
+        other = dataclasses.replace(config, train=dataclasses.replace(config.train, max_steps=3, warmup_steps=1))
         enter(whole, other, {"": other}, (0, 3), "1 x test")
+    longer = dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=3))
+    with pytest.raises(UsageError, match="3 shards, not 2"):  # and is not extended on the way
+        enter(whole, longer, {"": longer}, (0, 2), "1 x test")
+    assert whole.config()["config"]["loop"]["generations"] == 2
     solo = RunDirectory(tmp_path / "solo")
     solo.create(dataclasses.asdict(config), "1 x test")
     solo.write_rows([row(config.cells()[0], 0)])

@@ -90,6 +90,7 @@ def check_equal(ours: RunDirectory, one: RunDirectory) -> None:
         np.testing.assert_array_equal(mine.held_out_nll, theirs.held_out_nll)
         assert ours.read_samples(cell, t).expressions == one.read_samples(cell, t).expressions
         assert ours.read_anatomy(t) == one.read_anatomy(t)
+        np.testing.assert_array_equal(ours.read_curves(t)[cell], one.read_curves(t)[cell])
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,7 @@ def test_outcomes_survive_the_way_between_processes():
             Checkpoint({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
             Examples.written([b"", b"\x06"], 3, train),
             {"syntactic": np.array([False, True])},
+            curve=np.array([[10, 1 / 3, np.inf, np.nan]]),
         ),
         cells[1]: Outcome(
             Checkpoint({}, train, {"train_loss": float("nan")}, np.zeros(0, np.float32)),
@@ -224,6 +226,7 @@ def test_outcomes_survive_the_way_between_processes():
         assert came[cell].status == sent[cell].status and came[cell].trained.params == {"p": 1}
         assert repr(came[cell].trained.counters) == repr(sent[cell].trained.counters)
         np.testing.assert_array_equal(came[cell].trained.held_out_nll, sent[cell].trained.held_out_nll)
+        np.testing.assert_array_equal(came[cell].curve, sent[cell].curve)
         assert came[cell].verdicts.keys() == sent[cell].verdicts.keys()
         for name, verdict in sent[cell].verdicts.items():
             np.testing.assert_array_equal(came[cell].verdicts[name], verdict)

@@ -1,0 +1,39 @@
+"""Every remedy with its defaults against none, where none collapses.
+
+    python -m launch.main --config=launch/presets/remedies.py --workdir=runs/remedies
+
+The setting is the demo's, smaller: temperature 0.6, under which the cells without a remedy lose their diversity. Models
+write twice as many samples as a block takes, so that remedies have something to choose from. The same at temperature 1,
+where the sampler takes nothing away: --config.sample.temperature=1.0. What comes out, and how long it takes, has not
+been measured at this size yet.
+"""
+
+from ml_collections import config_dict
+
+from launch.presets import demo
+
+REMEDIES = (
+    "none",
+    "verified",
+    "unique",
+    "verified|unique",
+    "depth_quota",
+    "surplexity",
+    "entropy_rate",
+    "detector",
+    "golden",
+    "truncated",
+    "focal",
+    "negative",
+    "sampled",
+)
+
+
+def get_config() -> config_dict.ConfigDict:
+    """Six generations; `full` with φ = 0 and 0.25, `expanding` and the control; 13 chains of remedies; three seeds."""
+    config = demo.get_config()
+    config.train.update(max_steps=400, eval_interval=100)
+    config.loop.update(generations=6, num_examples=1_500, num_samples=3_000)
+    config.sweep.update(cycles=("full", "expanding", "fresh"), fresh_ratios=(0.0, 0.25), seeds=(0, 1, 2))
+    config.sweep.remedies = REMEDIES
+    return config

@@ -1,0 +1,87 @@
+"""What remedies change in the programs: numbers that differ from run to run, so that all runs stay one program.
+
+A sweep in which no cell has a remedy of a kind has None in its place, and the program is the one without.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from loop.config import Config
+from loop.remedies import REMEDIES, acting, remedies_of
+from loop.remedies.remedy import Combines, Reshapes, Samples
+
+
+class Treatment(struct.PyTreeNode):
+    """Of one run scalars; of all runs arrays whose first axis is the run. Nothing at all where no remedy is tried."""
+
+    loss: dict[str, tuple[jax.Array, jax.Array]] | None = None  # name of a remedy -> (bool: is it the run's, gamma)
+    sampling: tuple[jax.Array, jax.Array] | None = None  # temperature and top-p, float32
+    extra_steps: jax.Array | None = None  # int32, of the copy that learns from its own samples; 0: there is none
+    extra_rate: jax.Array | None = None  # float32: its learning rate
+    weight: jax.Array | None = None  # float32: how far the parameters move away from the copy's
+
+
+UNTREATED = Treatment()
+
+
+def treatments(config: Config, spellings: Sequence[str]) -> Treatment:
+    """Of runs with these remedies, NumPy arrays with one entry per run."""
+    chains = [remedies_of(spelling) for spelling in spellings]
+    by_place = {
+        place: [next(iter(acting(chain, place)), None) for chain in chains] for place in ("loss", "sample", "combine")
+    }
+    return Treatment(**_loss(by_place["loss"]), **_sampling(config, by_place["sample"]), **_copy(by_place["combine"]))
+
+
+def _loss(remedies: Sequence[Reshapes | None]) -> dict:
+    loss = {}
+    for name, cls in REMEDIES.items():
+        own = [r.gamma if r is not None and type(r) is cls else None for r in remedies]
+        if used := [gamma for gamma in own if gamma is not None]:
+            gammas = [used[0] if gamma is None else gamma for gamma in own]  # harmless where it is off
+            loss[name] = (np.array([gamma is not None for gamma in own]), np.array(gammas, np.float32))
+    return {"loss": loss or None}
+
+
+def _sampling(config: Config, remedies: Sequence[Samples | None]) -> dict:
+    if not any(remedies):
+        return {}
+    return {
+        "sampling": (
+            np.array([r.temperature if r else config.sample.temperature for r in remedies], np.float32),
+            np.array([r.top_p if r else config.sample.top_p for r in remedies], np.float32),
+        )
+    }
+
+
+def _copy(remedies: Sequence[Combines | None]) -> dict:
+    if not any(remedies):
+        return {}
+    return {
+        "extra_steps": np.array([r.steps if r else 0 for r in remedies], np.int32),
+        "extra_rate": np.array([r.learning_rate if r else 0 for r in remedies], np.float32),
+        "weight": np.array([r.weight if r else 0 for r in remedies], np.float32),
+    }
+
+
+def loss_weights(treatment: Treatment, weight_BT: jax.Array | None) -> Callable[[jax.Array], jax.Array] | None:
+    """nats_BT -> nats_BT as they enter the mean; None where that is as they are.
+
+    Args:
+      weight_BT: of the example that each symbol is of; None: all are 1.
+    """
+    if treatment.loss is None and weight_BT is None:
+        return None
+
+    def weigh(nll_BT: jax.Array) -> jax.Array:
+        result_BT = nll_BT if weight_BT is None else nll_BT * weight_BT
+        for name, (on, gamma) in (treatment.loss or {}).items():
+            factor_BT = REMEDIES[name].symbol_weight(jnp.exp(-nll_BT), gamma)  # type: ignore[attr-defined]
+            result_BT = result_BT * jnp.where(on, factor_BT, 1.0)
+        return result_BT
+
+    return weigh
