@@ -46,7 +46,7 @@ def tables(
     metrics[CORRECTNESS] = metrics.get(correctness, np.nan)
     metrics = metrics.drop_duplicates([*CELL, "generation"], keep="last", ignore_index=True)
     metrics[CONTROL] = metrics["cycle"].isin(list(controls)) | (metrics["fresh_ratio"] == 1)
-    return metrics, [row for row in rows if "status" in row]
+    return metrics, [{**row, **Cell.of(row).keys} for row in rows if "status" in row]
 
 
 def relative_change(first: float, last: float) -> float | None:

@@ -18,7 +18,7 @@ from eval.statistics.summary import tables
 from logic.boolean.language import Boolean
 from loop.config import Config, LoopConfig, SweepConfig
 from model.config import ModelConfig, SampleConfig
-from tests.columns import COLUMNS
+from tests.columns import filled
 
 LEARNERS = ("transformer", "memoriser")
 PARTS = ["temperature_part", "finite_samples_part", "learner_part"]
@@ -27,7 +27,7 @@ PARTS = ["temperature_part", "finite_samples_part", "learner_part"]
 def metrics(curves):
     """(learner, fresh ratio, seed) -> diversity by generation."""
     rows = [
-        dict.fromkeys(COLUMNS, 0.5)
+        filled(0.5)
         | {"cycle": "fresh" if ratio == 1 else "full", "fresh_ratio": ratio, "seed": seed, "learner": learner}
         | {"generation": t, "levenshtein_diversity": value}
         for (learner, ratio, seed), curve in curves.items()

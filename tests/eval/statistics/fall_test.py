@@ -15,7 +15,7 @@ from eval.statistics.intervals import Estimate
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
 from eval.statistics.summary import summary
 from eval.statistics.trend import FALLING, NO_FALL, PLATEAU, UNDECIDED, Shape
-from tests.columns import COLUMNS
+from tests.columns import COLUMNS, filled, group
 
 WALK = 0.003  # of the start, per generation
 NOISES = (0.01, 0.02, 0.03)
@@ -31,7 +31,7 @@ def simulate(curve, seeds, generations, noise, number, walk=WALK):
 
 def table(curves, cycle="incremental", ratio=0.25, seeds=None):
     rows = [
-        dict.fromkeys(COLUMNS, 0.9)
+        filled(0.9)
         | {"cycle": cycle, "fresh_ratio": ratio, "seed": seed, "generation": t, "levenshtein_diversity": float(value)}
         for seed, curve in zip(seeds or itertools.count(), curves, strict=False)
         for t, value in enumerate(curve)
@@ -76,7 +76,7 @@ def test_what_does_not_fall_has_no_onset(noise):
 def test_onset_is_the_first_generation_below_95_percent_of_the_control():
     control = table([[0.5, 0.4, 0.5, 0.5]] * 3, "fresh", 1.0)
     own = table([[0.5, 0.385, 0.48, 0.47], [0.5, 0.385, 0.475, 0.46]], seeds=[1, 2])
-    key = ("incremental", 0.25)
+    key = group("incremental", 0.25)
     assert group_onset(pd.concat([own, control]), key) == Onset(3, 2, None)  # two seeds: Student's t of one degree
     unpaired = table([[0.5, 0.385, 0.48, 0.47]] * 2, seeds=[8, 9])
     assert group_onset(pd.concat([unpaired, control]), key) == Onset(3, 3, 3)
@@ -84,7 +84,7 @@ def test_onset_is_the_first_generation_below_95_percent_of_the_control():
     in_the_cycle = table([[0.5, 0.4, 0.5, 0.5]] * 3, ratio=1.0)
     both = pd.concat([own, in_the_cycle])
     assert group_onset(both, key).generation == 3
-    assert group_onset(own, key) == group_onset(both, ("incremental", 1.0)) == Onset()
+    assert group_onset(own, key) == group_onset(both, group("incremental", 1.0)) == Onset()
 
 
 def test_onset_compares_seeds_with_themselves():
@@ -195,7 +195,7 @@ def test_ratios_are_compared_on_common_seeds():
 )
 def test_sentences(shape, last, change, falls, expected):
     row = Decline(
-        ("incremental", 0.25), last, Estimate(change[0], change[1], change[2], 3), falls, shape, pd.DataFrame()
+        group("incremental", 0.25), last, Estimate(change[0], change[1], change[2], 3), falls, shape, pd.DataFrame()
     )
     endings = {
         FALLING: "still falling (weight",

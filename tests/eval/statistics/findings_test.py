@@ -9,6 +9,7 @@ import pytest
 from eval.statistics.fall import declines, sentence
 from eval.statistics.findings import NOT_SHOWN, SHOWN, UNDECIDED, findings, percent
 from eval.statistics.summary import summary, tables
+from tests.columns import group
 from tests.eval.statistics.summary_test import cell_rows
 
 
@@ -155,7 +156,7 @@ def test_the_control_is_phi_1_of_the_cycle_before_another_cycle():
 def test_correctness_near_its_threshold_is_undecided():
     metrics = planted({0.0: 0.1, 0.5: 0.05}, correctness=(0.9, 0.92))
     noise = np.array([-0.06, 0.0, 0.06])[metrics["seed"]]
-    metrics["semantic_correctness"] += noise * (metrics["fresh_ratio"] == 0)
+    metrics["correctness"] += noise * (metrics["fresh_ratio"] == 0)
     finding = findings(metrics)[0]
     assert finding.verdict == UNDECIDED and "too few seeds to tell" in finding.sentence
     assert "[77" in finding.sentence and "100\N{NO-BREAK SPACE}%] at φ" in finding.sentence
@@ -197,9 +198,9 @@ def test_no_two_sentences_contradict_each_other(seeds, rate):
         assert ("no fall" in text) == (decline.falls is False)
         assert not (("still falling" in text or "plateau" in text) and decline.falls is not True)
     if found[1].startswith(("Diversity falls", "The larger the share")):
-        assert falls["full", 0.0].falls is True
+        assert falls[group("full", 0.0)].falls is True
     for ratio in re.findall(r"0\.25|0\.5", found[2].split(" (by")[0]) if "diversity still falls" in found[2] else ():
-        decline = falls["full", float(ratio)]
+        decline = falls[group("full", float(ratio))]
         assert decline.bottom or ("still falling" in sentence(decline))
 
 

@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 
 from eval.statistics.summary import EVENTS, summary, tables
-from tests.columns import COLUMNS
+from tests.columns import filled
 
 
 def cell_rows(cycle, ratio, seed, diversity, correctness, unique=None):
     """Rows of one cell with planted curves, all other measures at 0.5."""
     unique = [0.5] * len(diversity) if unique is None else unique
     for t, values in enumerate(zip(diversity, correctness, unique, strict=True)):
-        row = dict.fromkeys(COLUMNS, 0.5) | {"cycle": cycle, "fresh_ratio": ratio, "seed": seed, "generation": t}
+        row = filled(0.5) | {"cycle": cycle, "fresh_ratio": ratio, "seed": seed, "generation": t}
         row |= dict(zip(("levenshtein_diversity", "semantic_correctness", "unique_fraction"), values, strict=True))
         yield row | {"top1_share": 1.0 if row["unique_fraction"] == 0.01 else 0.5}
 
@@ -40,6 +40,7 @@ def test_groups_average_only_cells_that_reached_the_last_generation():
     metrics, statuses = tables([*rows, status, unseen])
     cells, groups = summary(metrics, statuses)
     (group,) = groups.to_dict("records")
+    assert [status["learner"] for status in statuses] == ["transformer"] * 2  # rows of older code do not say it
     assert (group["cells"], group["complete_cells"], group["last_generation"]) == (4, 2, 1)
     assert group["diversity_first"] == pytest.approx(0.8)
     assert group["diversity_change"] == pytest.approx(-0.375)
