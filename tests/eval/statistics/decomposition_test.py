@@ -16,6 +16,7 @@ from eval.statistics.decomposition import (
 from eval.statistics.fall import declines
 from eval.statistics.summary import tables
 from logic.boolean.language import Boolean
+from loop.cell import Cell
 from loop.config import Config, LoopConfig, SweepConfig
 from model.config import ModelConfig, SampleConfig
 from tests.columns import COLUMNS
@@ -28,7 +29,7 @@ def metrics(curves):
     """(learner, fresh ratio, seed) -> diversity by generation."""
     rows = [
         dict.fromkeys(COLUMNS, 0.5)
-        | {"cycle": "fresh" if ratio == 1 else "full", "fresh_ratio": ratio, "seed": seed, "learner": learner}
+        | Cell("fresh" if ratio == 1 else "full", ratio, seed, learner).keys
         | {"generation": t, "levenshtein_diversity": value}
         for (learner, ratio, seed), curve in curves.items()
         for t, value in enumerate(curve)
