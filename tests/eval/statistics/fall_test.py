@@ -36,7 +36,7 @@ def table(curves, cycle="incremental", ratio=0.25, seeds=None):
         for seed, curve in zip(seeds or itertools.count(), curves, strict=False)
         for t, value in enumerate(curve)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(control=cycle == "fresh" or ratio == 1)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(control=cycle == "fresh" or ratio == 1, correctness=0.9)
 
 
 def flat(t):
