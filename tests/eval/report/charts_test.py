@@ -12,9 +12,9 @@ from eval.report import samples as samples_shown
 from eval.report.build import read_run
 from logic.boolean.language import Boolean
 from logic.boolean.symbols import OPEN
-from loop.cell import Cell
+from loop.cell import KEYS, Cell
 from loop.storage.run_directory import RunDirectory
-from tests.columns import COLUMNS
+from tests.columns import COLUMNS, filled
 from tests.eval.report.build_test import rows_of
 
 LANGUAGE = Boolean(1, 3)
@@ -75,8 +75,8 @@ def test_every_numeric_column_can_be_chosen():
 
 
 def test_the_picker_has_every_column_under_its_label():
-    picker = charts.measures_of([pd.DataFrame([dict.fromkeys(COLUMNS, 0.5)])], [LANGUAGE])
-    assert {m["name"] for m in picker} == set(COLUMNS[4:])
+    picker = charts.measures_of([pd.DataFrame([filled(0.5)])], [LANGUAGE])
+    assert {m["name"] for m in picker} == set(COLUMNS) - {*KEYS}
     assert "Other" not in {m["group"] for m in picker}
     assert picker[0] == {
         "group": "What the model writes",

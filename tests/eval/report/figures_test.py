@@ -7,7 +7,7 @@ from eval.report.figures import Subject, curves, draw, draw_all
 from eval.statistics.summary import tables
 from logic.boolean.language import Boolean
 from loop.cycles import CONTROLS
-from tests.columns import COLUMNS
+from tests.columns import filled
 
 SUBJECT = Subject(frozenset(CONTROLS), Boolean())
 FIGURES = SUBJECT.figures()
@@ -20,7 +20,7 @@ def run(cells, generations=5):
     rows = []
     for t in range(generations):
         for cycle, ratio, seed in cells:
-            row = dict.fromkeys(COLUMNS, 0.5) | {measure: rng.uniform(0.2, 0.9) for measure in MEASURES}
+            row = filled(0.5) | {measure: rng.uniform(0.2, 0.9) for measure in MEASURES}
             rows.append(row | {"cycle": cycle, "fresh_ratio": ratio, "seed": seed, "generation": t})
     return tables(rows)[0]
 

@@ -7,7 +7,7 @@ from etils import epath
 
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
-from loop.cell import Cell
+from loop.cell import KEYS, Cell
 from loop.examples import Examples, concatenate
 from loop.storage.atomic_files import is_local
 from loop.storage.checkpoints import Checkpoint
@@ -87,7 +87,7 @@ def test_rows_are_in_both_files_and_statuses_in_one(directory):
     assert directory.rows() == rows
     header, line = (directory.path / "metrics.csv").read_text().splitlines()
     assert header == ",".join(COLUMNS)
-    assert line.split(",")[:4] == ["full", "0.25", "3", "0"]
+    assert line.split(",")[: len(KEYS)] == ["full", "0.25", "3", "transformer", "none", "0"]
     assert dict(zip(COLUMNS, line.split(","), strict=True))["kl_depth"] == ""
     assert not [p for p in directory.path.iterdir() if p.name.endswith(".tmp")]
 
@@ -136,7 +136,7 @@ def test_axes_are_settings(tmp_path):
         part.write_rows([{**dict.fromkeys(COLUMNS, 1.0), **CELL.keys, "generation": 0}])
     combine_metrics(whole)
     header = (whole.path / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert header == [*COLUMNS[:4], "model.width", "sample.temperature", *COLUMNS[4:]]
+    assert header == [*KEYS, "model.width", "sample.temperature", *COLUMNS[len(KEYS) :]]
     assert [row["model.width"] for row in whole.rows()] == [8, 16]
     assert json.loads((whole.path / "metrics.jsonl").read_text().splitlines()[1])["sample.temperature"] == 0.5
 
