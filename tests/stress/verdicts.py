@@ -23,9 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from eval.statistics.curves import CONTROL, CORRECTNESS, DIVERSITY
-from loop.cell import NO_REMEDY, TRANSFORMER
-
 START = 0.55  # diversity in generation 0
 WALK = 0.003  # of the start: step of every seed's random walk
 Curve = Callable[[np.ndarray], np.ndarray]  # of x = t / last generation; 1 at 0
@@ -192,12 +189,13 @@ def run(scenario: Scenario, seeds: int, generations: int, noise: float, number: 
                 "cycle": np.full(seed_ST.size, cycle),
                 "fresh_ratio": np.full(seed_ST.size, ratio),
                 "seed": seed_ST.ravel(),
-                "learner": np.full(seed_ST.size, TRANSFORMER),
-                "remedy": np.full(seed_ST.size, NO_REMEDY),
+                "learner": np.full(seed_ST.size, "transformer"),
+                "remedy": np.full(seed_ST.size, "none"),
                 "generation": generation_ST.ravel(),
-                DIVERSITY: diversity_ST.ravel(),
-                CORRECTNESS: correct_ST.ravel(),
-                CONTROL: np.full(seed_ST.size, cycle == "fresh"),
+                "levenshtein_diversity": diversity_ST.ravel(),
+                "semantic_correctness": correct_ST.ravel(),
+                "correctness": correct_ST.ravel(),
+                "control": np.full(seed_ST.size, cycle == "fresh"),
             }
         )
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
