@@ -185,7 +185,7 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         if rows:
             pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
-    metrics = metrics.drop(columns=curves.CONTROL)
+    metrics = metrics.drop(columns=[curves.CONTROL, curves.CORRECTNESS])
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "assets"),
