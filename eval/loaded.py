@@ -53,8 +53,8 @@ class LoadedGeneration:
     @functools.cached_property
     def row(self) -> dict[str, Any]:
         """The run's own measures; empty if the generation is not measured yet."""
-        key = {**self.cell.keys, "generation": self.generation}
-        return next((row for row in self.directory.rows() if row.items() >= key.items()), {})
+        mine = (row for row in self.directory.rows() if Cell.of(row) == self.cell)
+        return next((row for row in mine if row["generation"] == self.generation), {})
 
     @functools.cached_property
     def held_out(self) -> list[bytes]:
@@ -117,9 +117,8 @@ def _check_generation(directory: RunReader, cell: Cell, generation: int) -> None
         has = f"{there[0]} to {there[-1]}" if there else "no checkpoint at all"
     else:
         has = ", ".join(map(str, there))
-    key = {**cell.keys, "generation": generation}
-    rows = [row for row in directory.rows() if row.items() >= cell.keys.items()]
-    if any(row.items() >= key.items() and "status" not in row for row in rows):
+    rows = [row for row in directory.rows() if Cell.of(row) == cell]
+    if any(row["generation"] == generation and "status" not in row for row in rows):
         raise UsageError(
             f"generation = {generation}: its checkpoint is gone; of {cell.name}, {directory.path} has {has}"
         )

@@ -3,6 +3,7 @@
 SIGHUP, which a closed terminal or a lost connection sends, stops nothing.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -43,4 +44,8 @@ class StopRequests:
                 self._tell("SIGHUP: the terminal has gone, the run goes on; SIGTERM stops it")
 
     def _tell(self, line: str) -> None:
-        threading.Thread(target=self._say, args=(line,), daemon=True).start()  # its disk may hang
+        threading.Thread(target=self._try_to_say, args=(line,), daemon=True).start()  # its disk may hang
+
+    def _try_to_say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # its disk may be full
+            self._say(line)

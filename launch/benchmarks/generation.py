@@ -45,10 +45,13 @@ def configuration(size: Size, options: Options, repetition: int = 0) -> Config:
     on_cpu = jax.default_backend() == "cpu"
     cells = options.cells or (options.devices if on_cpu else _CELLS_ON_ACCELERATOR)
     steps, n = size.generation_steps, size.generation_examples
+    train = TrainConfig(
+        batch_size=size.batch_size, max_steps=steps, eval_interval=steps, eval_batches=5, warmup_steps=min(100, steps)
+    )
     return Config(
         language=size.generation_language,
         model=size.model(options.dtype, options.dropout),
-        train=TrainConfig(batch_size=size.batch_size, max_steps=steps, eval_interval=steps, eval_batches=5),
+        train=train,
         loop=LoopConfig(generations=_GENERATIONS, num_examples=n, num_samples=n, num_held_out=max(1, n // 5)),
         sweep=SweepConfig(
             cycles=("fresh",), fresh_ratios=(1.0,), seeds=tuple(range(repetition * cells, (repetition + 1) * cells))

@@ -56,7 +56,7 @@ def test_a_generation_is_loaded_with_all_that_belongs_to_it(finished, loaded):
     assert loaded.cell == Cell("full", 0.5, 1)
     assert loaded.held_out == held_out_expressions(config)
     assert loaded.row["steps"] == loaded.counters["steps"] == 20
-    assert len(loaded.samples.expressions) == len(loaded.samples.verdicts.semantic) == 100
+    assert len(loaded.samples.expressions) == len(loaded.samples.verdicts["semantic"]) == 100
     first = load_generation(str(directory.path), loaded.cell, 0)
     assert first.training_set.expressions == initial_training_set(config, 1).expressions
 

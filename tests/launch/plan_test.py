@@ -59,7 +59,7 @@ def test_a_chunk_is_the_part_of_training_that_a_stop_waits_for():
     uneven = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=260))
     p = plan(uneven, H200)
     assert p["chunk"]["seconds"] == pytest.approx(p["seconds_per_generation"]["train"] / 2)
-    short = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=60))
+    short = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=60, warmup_steps=10))
     assert plan(short, H200)["chunk"]["steps"] == 60
 
 

@@ -57,7 +57,8 @@ def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
         [lay_out(initial_training_set(SWEEP, s), generator(s, 0, Purpose.SHUFFLE), 0.1, capacity(SWEEP)) for s in seeds]
     )
     state = ensemble.start(0, np.ones(num_cells, bool))
-    program = ensemble._programs.chunk.lower(state, data, ensemble.seeds, ensemble._generation(0)).compile().as_text()
+    given = state, data, ensemble.seeds, ensemble._generation(0), ensemble.treatment
+    program = ensemble._programs.chunk.lower(*given).compile().as_text()
     kernel = state.params["block_0"]["mlp_in"]["kernel"]
     share = kernel.addressable_shards[0].data.size / kernel.size * mesh[0]
     for _ in range(2):
