@@ -59,7 +59,7 @@ def train_bytes(c, n, members, mesh) -> int:
     ensemble = Ensemble(c, range(n), members, mesh)
     symbols, examples = capacity(c)
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.array(0, np.int32)] * 4)
-    arguments = (ensemble.put_data([blank] * n), ensemble.seeds, ensemble._generation(0))
+    arguments = (ensemble.put_data([blank] * n), ensemble.seeds, ensemble._generation(0), ensemble.treatment)
     return in_use(ensemble._programs.chunk.lower(state_of(ensemble, n), *arguments))
 
 
@@ -85,7 +85,8 @@ def test_sampling_is_within_a_third_of_what_xla_takes():
     c = config(context=128)
     ensemble = Ensemble(c, range(3), "vmap", (1, 1))
     params = state_of(ensemble, 3).best_params
-    arguments = (ensemble.seeds, ensemble._generation(0), ensemble.put(np.ones(3, bool)))
+    taken = ensemble.treatment, ensemble._generation(0)
+    arguments = (ensemble.seeds, ensemble._generation(0), ensemble.put(np.ones(3, bool)), *taken)
     actual = in_use(ensemble._programs.sample.lower(params, *arguments))
     cell = bytes_per_cell(c, accelerator=False)
     assert 3 / 4 < 3 * (cell.best + cell.sampler) / actual < 4 / 3
