@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -61,10 +60,8 @@ def test_within_a_process_and_after_an_error(tmp_path):
         with pytest.raises(UsageError, match=f"process {os.getpid()} "), RunDirectory(directory.path).lock():
             pytest.fail("two writers")
         raise RuntimeError
-    start = time.monotonic()
     with directory.lock():
         assert (directory.path / ".lock").read_text()
-    assert time.monotonic() - start < 1
     assert (directory.path / ".lock").read_text() == ""  # nobody
 
 

@@ -119,9 +119,7 @@ def test_when_one_is_killed_the_other_says_so_and_one_process_goes_on(long, tmp_
     processes = start(tmp_path / "run", cache, LONG, 2)
     wait_for(tmp_path / "run", "generation 2/2, step 20/")
     processes[victim].kill()
-    began = time.monotonic()
     status, _, err = finish([processes[1 - victim]], 60)[0]
-    assert time.monotonic() - began < 30
     assert status in ((76,) if victim else (76, -signal.SIGABRT)) and "Traceback" not in err
     assert "gone: give the same command again" in err or "another task died" in err
     finish(processes)
