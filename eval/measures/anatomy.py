@@ -22,6 +22,7 @@ def anatomy(samples: Examples, verdicts: Verdicts, train: Examples, language: La
     being their true one, null if it cannot be computed. `roots`: [root, samples] by the generation whose model first
     wrote the expression, or -1 - k for a draw for D_k. `train_origin`: [source, generation, examples].
     """
+    verdicts = {v.name: verdicts[v.name] for v in language.verdicts}  # stored ones come back in another order
     counts = Counter(samples.expressions)
     first = {e: i for i, e in reversed(list(enumerate(samples.expressions)))}
     top = counts.most_common(TOP)
