@@ -15,15 +15,15 @@ from launch.configuration import defaults
 
 
 def get_config() -> config_dict.ConfigDict:
-    """Eight generations; `full` with φ = 0, 0.25, 0.5 and the control `fresh`; a network and a memoriser; two seeds."""
+    """Eight generations; `full` with φ = 0, 0.25, 0.5 and the control `fresh`; a network and a memoriser; four seeds."""
     config = defaults()
     config.language.max_depth = 2  # 150 true expressions: a model this small learns what makes them true
-    config.model.update(num_layers=2, num_heads=2, width=64, context_length=16, dropout=0.0, positions="rotary")
-    config.train.update(batch_size=32, max_steps=600, warmup_steps=20, eval_interval=150, eval_batches=5)
-    config.train.update(windows="aligned", learning_rate=3e-3)
+    config.model.update(num_layers=2, num_heads=2, width=48, context_length=16, dropout=0.0, positions="rotary")
+    config.train.update(batch_size=16, max_steps=500, warmup_steps=20, eval_interval=125, eval_batches=5)
+    config.train.update(windows="aligned", learning_rate=4e-3)
     config.train.min_learning_rate = 3e-5  # a long fall makes models of equal data nearly equal: a steady control
     config.sample.temperature = 0.6
     config.loop.update(generations=8, num_examples=4_000, num_samples=4_000)
-    config.sweep.update(cycles=("full", "fresh"), fresh_ratios=(0.0, 0.25, 0.5), seeds=(0, 1))
+    config.sweep.update(cycles=("full", "fresh"), fresh_ratios=(0.0, 0.25, 0.5), seeds=(0, 1, 2, 3))
     config.sweep.learners = ("transformer", "memoriser")
     return config
