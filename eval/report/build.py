@@ -19,6 +19,7 @@ from loop.cycles import CONTROLS
 from loop.storage.atomic_files import write_atomically
 from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
+from loop.storage.same_run import completed
 from loop.storage.shards import ShardedRun
 
 if TYPE_CHECKING:
@@ -156,7 +157,18 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, decomposition_figure, depths, effects, figures, functions, page, samples, text
+    from eval.report import (
+        charts,
+        decomposition_figure,
+        depths,
+        effects,
+        figures,
+        functions,
+        page,
+        response_figure,
+        samples,
+        text,
+    )
     from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
@@ -164,6 +176,8 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
     drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
     drawn += effects.draw_effects(runs[0].leaderboard, folder)
+    configs = {run.label: completed(run.record["config"]) for run in runs}
+    drawn += response_figure.draw_and_save(configs, {run.label: run.summary for run in runs}, controls, folder)
     for part in ("cells", "groups"):
         tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
         table = pd.concat(tables, ignore_index=True)
