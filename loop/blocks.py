@@ -38,8 +38,13 @@ def real_examples(config: Config, seed: int, generation: int, n: int) -> Example
 
 
 def initial_training_set(config: Config, seed: int) -> Examples:
-    """D_0: all real."""
-    return real_examples(config, seed, 0, config.loop.num_examples)
+    """D_0: all real; less diverse than the real distribution where it comes from a pool (`loop.first_pool`)."""
+    m, pool = config.loop.num_examples, config.loop.first_pool
+    drawn = real_examples(config, seed, 0, m)
+    if pool is None:
+        return drawn
+    chosen = generator(seed, 0, Purpose.POOL).integers(pool, size=m)  # of the first: smaller pools are parts of larger
+    return Examples.drawn([drawn.expressions[i] for i in chosen], 0)
 
 
 def held_out_expressions(config: Config) -> list[bytes]:

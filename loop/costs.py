@@ -15,5 +15,5 @@ def costs(config: Config, cell: Cell, generation: int) -> dict[str, int]:
         "samples_written": n * (1 + len(copies)),  # a copy learns from samples of its own
         "samples_verified": n * bool(needing(chain, VERDICTS)),
         "extra_steps": sum(copy.steps for copy in copies) if cell.is_network else 0,
-        "real_examples": config.loop.num_examples + fresh,
+        "real_examples": (config.loop.first_pool or config.loop.num_examples) + fresh,
     }
