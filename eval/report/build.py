@@ -46,6 +46,7 @@ class Run:
     metrics: "pd.DataFrame"
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
+    overview: "pd.DataFrame"  # all that is said of its groups
     findings: "list[Finding]"
     comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
@@ -103,6 +104,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
     from eval.references import references
     from eval.statistics import decomposition, fall, findings, leaderboard, summary
+    from eval.statistics.overview import overview
 
     record = directory.config()
     with usage_errors():
@@ -116,6 +118,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     fields = references(record)
     found = findings.findings(metrics, falls, decomposition.prediction(falls, fields.fields))
     sentences = [fall.sentence(decline) for decline in falls]
+    decompositions = decomposition.decompose(metrics, fields.fields)
     comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(
         label,
@@ -124,11 +127,12 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         metrics,
         statuses,
         summarised,
+        overview(summarised, falls, decompositions),
         found,
         comparisons,
         sentences,
         fields,
-        decomposition.decompose(metrics, fields.fields),
+        decompositions,
         language,
         controls,
         leaderboard.leaderboard(metrics),
@@ -177,10 +181,11 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
     drawn += effects.draw_effects(runs[0].leaderboard, folder)
     configs = {run.label: completed(run.record["config"]) for run in runs}
-    drawn += response_figure.draw_and_save(configs, {run.label: run.summary for run in runs}, controls, folder)
-    for part in ("cells", "groups"):
-        tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
-        table = pd.concat(tables, ignore_index=True)
+    summaries, overviews = ({run.label: getattr(run, name) for run in runs} for name in ("summary", "overview"))
+    drawn += response_figure.draw_and_save(configs, summaries, overviews, controls, folder)
+    for part, tables in (("cells", [run.summary.cells for run in runs]), ("groups", [run.overview for run in runs])):
+        labelled = [table.assign(run=run.label) for run, table in zip(runs, tables, strict=True)]
+        table = pd.concat(labelled, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)

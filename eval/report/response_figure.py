@@ -86,6 +86,7 @@ def _lines(
 def draw_and_save(
     configs: Mapping[str, Mapping[str, Any]],
     summaries: Mapping[str, Summary],
+    overviews: Mapping[str, pd.DataFrame],
     controls: frozenset[str],
     folder: Path,
 ) -> list[Drawn]:
@@ -93,7 +94,7 @@ def draw_and_save(
     where = places(configs)
     if where.empty:
         return []
-    table = responses(where, summaries)
+    table = responses(where, overviews)
     save(draw(table, where, controls), table, folder, NAME)
     found = laws(where, summaries)
     if found:

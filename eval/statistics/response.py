@@ -16,7 +16,6 @@ from eval.statistics.intervals import Estimate, mean_interval
 from eval.statistics.summary import Summary
 
 _WITHOUT = ("sweep",)  # groups of the configuration that make no setting
-_LEFT_OUT = ("self_nll", "first_model_nll", "unique_fraction")  # columns of a summary by their beginnings
 LEAST = 3  # values of an axis that a law needs
 
 
@@ -65,11 +64,11 @@ def places(configs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return table[[name for name in names if name in moves.values()]]
 
 
-def responses(where: pd.DataFrame, summaries: Mapping[str, Summary]) -> pd.DataFrame:
-    """One row per run and group, sorted along the axes: where it stands, and the summary of its groups."""
+def responses(where: pd.DataFrame, overviews: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per run and group, sorted along the axes: where it stands, and all that is said of the group."""
     parts = []
-    for label, found in summaries.items():
-        part = found.groups.drop(columns=[c for c in found.groups if c.startswith(_LEFT_OUT)])
+    for label, table in overviews.items():
+        part = table.copy()
         for place, axis in enumerate(where):
             part.insert(place, axis, where.loc[label, axis])
         parts.append(part)

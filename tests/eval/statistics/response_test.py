@@ -90,11 +90,12 @@ def test_figure_and_table_have_every_run_at_its_place(tmp_path):
     configs = {f"{t},{m}": config(t, m) for t in (0.5, 1.0, 2.0) for m in (100, 1000)}
     one = measured(8, generations=12)
     runs = dict.fromkeys(configs, one)
-    table = responses(places(configs), runs)
+    groups = dict.fromkeys(configs, one.groups)
+    table = responses(places(configs), groups)
     assert table[["sample.temperature", "loop.num_examples"]].drop_duplicates().shape[0] == 6
     assert table["half_life"].to_numpy() == pytest.approx(8)
-    (drawn,) = draw_and_save(configs, runs, frozenset({"fresh"}), tmp_path)
+    (drawn,) = draw_and_save(configs, runs, groups, frozenset({"fresh"}), tmp_path)
     assert "half-life = 8 · sample.temperature^" in drawn.caption  # a law of exponent 0
     names = ["response.csv", "response.png", "response.svg", "response_laws.csv"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert not draw_and_save({"a": config(1.0)}, {"a": one}, frozenset(), tmp_path)
+    assert not draw_and_save({"a": config(1.0)}, {"a": one}, {"a": one.groups}, frozenset(), tmp_path)
