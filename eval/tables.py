@@ -25,6 +25,7 @@ from loop.storage.atomic_files import write_atomically
 _TABLE = re.compile(r"(<!-- table of (\S+)\n(.*?)-->\n)((?:\|[^\n]*\n)*)", re.DOTALL)
 _FIELD = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")
 _INTERVAL = re.compile(r"( ?\[[^\]]*\])")
+_ZERO = re.compile(r"^[-+](0(?:\.0*)?%?)$")  # has no sign
 _MINUS = re.compile(r"(?<![\w.\]\)])-(?=\d)")
 
 
@@ -42,7 +43,7 @@ def _filled(template: str, row: dict[str, str]) -> str | None:
         if missing or not form:
             return text
         try:
-            return format(float(text), form)
+            return _ZERO.sub(r"\1", format(float(text), form))
         except ValueError:
             raise UsageError(f"{{{name}:{form}}}: {text!r} cannot be written like that") from None
 

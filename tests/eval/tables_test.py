@@ -36,7 +36,7 @@ def test_results_in_sentences_stand_in_a_table_of_the_page(page):
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "data.csv").write_text(
-        "cycle,ratio,change,low,high\nfull,0.0,-0.5,-0.61,-0.4\nfull,0.5,,,\nfresh,1.0,0.01,,\n"
+        "cycle,ratio,change,low,high\nfull,0.0,-0.5,-0.61,-0.4\nfull,0.5,,,\nfresh,1.0,-0.001,,\n"
     )
     return tmp_path
 
@@ -56,7 +56,7 @@ def test_a_table_is_made_and_made_again(folder):
         "| --- | --- |",
         f"| 0.0 | {minus}50% [{minus}61%, {minus}40%] |",
         "| 0.5 |  |",
-        "| 1.0 | +1% |",
+        "| 1.0 | 0% |",
         "",
     ]
     assert fill(made, folder) == made
