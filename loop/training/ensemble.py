@@ -23,10 +23,9 @@ from loop.remedies import guides
 from loop.streams import Purpose
 from loop.training import multihost, train
 from loop.training.data import TrainData
-from loop.training.memory import check_members, groups, members_that_fit
+from loop.training.memory import check_members, groups, members_that_fit, num_to_edit, num_to_score
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
 from loop.training.programs import RUN, Layout, build, num_to_judge
-from loop.training.remedy_programs import num_to_edit, num_to_score
 from loop.training.treatment import treatments
 from model.guidance import Guided
 from model.likelihood import lay_out_expressions

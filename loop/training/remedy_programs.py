@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from loop.config import Config
-from loop.remedies import acting, needing, reach, remedies_of
+from loop.remedies import needing, remedies_of
 from loop.remedies.remedy import WRITTEN
 from loop.streams import Purpose, key
 from loop.training import train
@@ -21,17 +21,6 @@ from model.guidance import Guided
 from model.likelihood import expression_nll
 from model.models import Model
 from model.sampling import filter_logits
-
-
-def num_to_score(config: Config) -> int:
-    """Samples that a model scores: its own, and those of earlier generations that remedies look back on."""
-    return config.loop.num_samples * max((reach(cell.remedy) for cell in config.networks()), default=1)
-
-
-def num_to_edit(config: Config) -> int:
-    """Real examples that a model edits at most."""
-    cells = [cell for cell in config.networks() if acting(remedies_of(cell.remedy), "edit")]
-    return max((config.num_fresh(c, t) for c in cells for t in range(config.loop.generations)), default=0)
 
 
 def _part(data: int, x: jax.Array) -> jax.Array:

@@ -9,9 +9,11 @@ import jax.monitoring
 import numpy as np
 import pytest
 
+from eval.loaded import likelihood, load_generation, resample
 from eval.measures.generation import measure_generation
 from launch.configuration import resolve
 from launch.presets import smoke
+from logic.errors import UsageError
 from loop.blocks import real_examples
 from loop.cell import Cell
 from loop.config import Config
@@ -179,6 +181,14 @@ def test_a_guided_model_writes_otherwise_and_is_stored_as_it_was_trained(finishe
     np.testing.assert_allclose(
         oracle.scores["written_nats_0"], drawn_nll(SWEEP, a.params, plain.expressions), rtol=1e-3
     )
+
+
+def test_a_guided_model_is_asked_again_for_likelihoods_alone(finished):
+    directory, _ = finished
+    loaded = load_generation(directory.path, cell_of(GUIDED), 0)
+    with pytest.raises(UsageError, match=r"^cell = \S+: a copy .* allowed are likelihoods alone: --num_samples=0$"):
+        resample(loaded)
+    np.testing.assert_allclose(likelihood(loaded, loaded.held_out, cut=True), loaded.held_out_nll, rtol=1e-4)
 
 
 def drawn_nll(c: Config, params: dict, expressions: list[bytes]) -> np.ndarray:
