@@ -6,7 +6,7 @@
 |---|---|
 | `grid` | the paper's table: six cycles, φ = 0 to 0.75 and the control, 50 generations, temperature 0.8 |
 | `long` | does fresh data stop the fall? `full`, four ratios, 200 generations, temperatures 0.8 and 1.0 |
-| `temperature`, `examples`, `first_pool`, `depth`, `width` | what does the fall depend on? `full`, φ = 0, 20 generations |
+| `temperature`, `examples`, `first_pool`, `depth`, `width` | what does the fall depend on? φ = 0, 20 generations |
 
 `PART-tiny` is the same in seconds, with models too small to learn: for tests of the whole way.
 
