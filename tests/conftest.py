@@ -24,10 +24,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax  # it reads the environment
 
+from tests.compilation import compile_cheaply
+
 if TYPE_CHECKING:  # each is slow to import, and most files need none
     from loop.config import Config
     from loop.storage.run_directory import RunDirectory
 
+compile_cheaply()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
