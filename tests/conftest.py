@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,16 +29,43 @@ from tests.compilation import compile_cheaply
 if TYPE_CHECKING:  # each is slow to import, and most files need none
     from loop.config import Config
     from loop.storage.run_directory import RunDirectory
+    from loop.training.programs import Layout, Programs
 
 compile_cheaply()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+LONGEST = ("multihost_test.py", "sweep_test.py", "main_test.py", "slurm_test.py", "kill_test.py", "run_test.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: a worker that begins a long file last keeps the others waiting."""
+    """The longest files come first, then those with slow tests: a long file that is begun last keeps others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in slow
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_are_traced_once() -> Iterator[None]:
+    """Runs of equal configuration in one process share their programs: those that go on from others are many."""
+    import loop.training.ensemble as module
+
+    known: dict[tuple[Config, Layout], Programs] = {}
+
+    def build(config: "Config", layout: "Layout", arguments: Sequence[jax.Array]) -> "Programs":
+        if (config, layout) not in known:
+            known[config, layout] = real(config, layout, arguments)
+        return known[config, layout]
+
+    real = module.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "build", build)
+        yield
 
 
 @pytest.fixture(scope="session")
