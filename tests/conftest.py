@@ -22,16 +22,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # in the process that starts 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-import jax  # it reads the environment
+from tests.compilation import cheaply
 
-from tests.compilation import compile_cheaply
+os.environ.update(cheaply())
+
+import jax  # it reads the environment
 
 if TYPE_CHECKING:  # each is slow to import, and most files need none
     from loop.config import Config
     from loop.storage.run_directory import RunDirectory
     from loop.training.programs import Layout, Programs
 
-compile_cheaply()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -55,17 +56,29 @@ def programs_are_traced_once() -> Iterator[None]:
     """Runs of equal configuration in one process share their programs: those that go on from others are many."""
     import loop.training.ensemble as module
 
-    known: dict[tuple[Config, Layout], Programs] = {}
+    known: dict[tuple[Config, Layout, bool], Programs] = {}
 
     def build(config: "Config", layout: "Layout", arguments: Sequence[jax.Array]) -> "Programs":
-        if (config, layout) not in known:
-            known[config, layout] = real(config, layout, arguments)
-        return known[config, layout]
+        alike = config, layout, jax.config.values["jax_disable_most_optimizations"]
+        if alike not in known:
+            known[alike] = real(config, layout, arguments)
+        return known[alike]
 
     real = module.build
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "build", build)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where different programs are to give the same bits, they are optimised, as users have them."""
+    if request.path.parts[-2:] != ("remedies", "sweep_test.py"):
+        yield
+        return
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

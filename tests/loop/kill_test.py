@@ -23,7 +23,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     sweep = Sweep(cache=Path(os.environ["JAX_COMPILATION_CACHE_DIR"]), generations=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XLA_FLAGS", as_users()["XLA_FLAGS"])
+        for name, value in as_users().items():
+            patch.setenv(name, value)
         with Start(sweep, folder / "run") as start:
             assert start.end() == 0, start.stderr()
             assert lost(start, CELLS) == []
