@@ -22,6 +22,7 @@ from loop.examples import Examples
 from loop.remedies import guides, sampling_with
 from loop.storage.reader import RunReader
 from loop.storage.shards import open_run
+from loop.streams import Purpose, generator, key
 from model.config import ModelConfig, SampleConfig
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ class LoadedGeneration:
     @functools.cached_property
     def held_out(self) -> list[bytes]:
         """Draws from R that no model is trained on: those of the run."""
-        from loop.streams import Purpose, generator  # imports JAX
-
         return self.language.sample(self.num_held_out, generator(0, 0, Purpose.HELD_OUT))
 
 
@@ -160,7 +159,6 @@ def _sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Call
     """The compiled (params, seed, generation) -> ids_NT: for one cell what the run does for all."""
     import jax
 
-    from loop.streams import Purpose, key
     from model.sampling import sampler
 
     sample = sampler(model, config, num_samples)

@@ -115,6 +115,8 @@ def _prepare_devices(options: Options) -> str:
 
 def _keep_compiled(directory: str | None) -> None:
     """Has compiled programs kept for the next start, if there is a place for them."""
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:  # JAX keeps none that takes less than a second
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if directory is None:
         if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
             return

@@ -1,9 +1,12 @@
 """Stateless random streams: each is derived from (seed, generation, purpose), so none has to be saved."""
 
 import enum
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
+
+if TYPE_CHECKING:  # half a second, which a command that refuses its flags does without
+    import jax
 
 KEYS = "threefry2x32"  # JAX's kind of keys: another one, such as rbg, gives other results, and others under vmap
 
@@ -35,6 +38,8 @@ def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generat
     return np.random.default_rng([seed, generation, purpose])
 
 
-def key(seed: jax.Array, generation: jax.Array, purpose: Purpose | jax.Array) -> jax.Array:
+def key(seed: "jax.Array", generation: "jax.Array", purpose: "Purpose | jax.Array") -> "jax.Array":
     """The stream as a JAX key, for work on the device; all of these may be traced."""
+    import jax
+
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=KEYS), generation), purpose)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,20 +22,63 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # in the process that starts 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+from tests.compilation import cheaply
+
+os.environ.update(cheaply())
+
 import jax  # it reads the environment
 
 if TYPE_CHECKING:  # each is slow to import, and most files need none
     from loop.config import Config
     from loop.storage.run_directory import RunDirectory
+    from loop.training.programs import Layout, Programs
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+LONGEST = ("multihost_test.py", "sweep_test.py", "main_test.py", "slurm_test.py", "kill_test.py", "run_test.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: a worker that begins a long file last keeps the others waiting."""
+    """The longest files come first, then those with slow tests: a long file that is begun last keeps others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path not in slow
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_are_traced_once() -> Iterator[None]:
+    """Runs of equal configuration in one process share their programs: those that go on from others are many."""
+    import loop.training.ensemble as module
+
+    known: dict[tuple[Config, Layout, bool], Programs] = {}
+
+    def build(config: "Config", layout: "Layout", arguments: Sequence[jax.Array]) -> "Programs":
+        alike = config, layout, jax.config.values["jax_disable_most_optimizations"]
+        if alike not in known:
+            known[alike] = real(config, layout, arguments)
+        return known[alike]
+
+    real = module.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "build", build)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where different programs are to give the same bits, they are optimised, as users have them."""
+    if request.path.parts[-2:] != ("remedies", "sweep_test.py"):
+        yield
+        return
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,13 @@ one script out of the package vl-convert-python; Plotly's package has only its f
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +20,7 @@ import numpy as np
 from eval.measures.registry import in_reading_order, measures
 from logic.language import Language
 from loop.cell import KEYS
+from loop.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +45,30 @@ def _script(text: str) -> Script:
     return Script(Markup(text), f"'sha256-{digest}'")
 
 
+def _remember(name: str, make: Callable[[], str]) -> str:
+    """A text that takes long to make, kept in the user's cache for the next report; a damaged one is made again."""
+    try:
+        kept = Path.home() / ".cache" / "self-consuming-loop" / name
+        digest, _, text = kept.read_bytes().decode().partition("\n")
+        if hashlib.sha256(text.encode()).hexdigest() == digest:
+            return text
+    except RuntimeError:  # no home directory
+        return make()
+    except (OSError, UnicodeError):
+        pass
+    text = make()
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    return text
+
+
 @functools.cache
 def _library() -> Script:
     import vl_convert
 
-    return _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    name = f"charts-{version('vl-convert-python')}.js"
+    return _script(_remember(name, lambda: vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
 
 
 def scripts() -> list[Script]:

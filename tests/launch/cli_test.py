@@ -134,6 +134,9 @@ def test_commands_start_without_heavy_imports():
     heavy = {"jax", "flax", "tensorflow_datasets", "tensorflow", "scipy", "ml_collections"}
     code = f"import sys, logic.generate, logic.verify; print(sorted({heavy} & set(sys.modules)))"
     assert run("-c", code).stdout == b"[]\n"
+    heavy -= {"ml_collections"}  # which configurations are made of
+    code = f"import sys, launch.main, launch.plan, launch.slurm; print(sorted({heavy} & set(sys.modules)))"
+    assert run("-c", code).stdout == b"[]\n"
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly():

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from loop.storage.run_directory import RunDirectory
+from tests.compilation import CHEAP
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +91,7 @@ def test_the_environment_changes_no_result(finished, tmp_path):
     refused = {"JAX_ENABLE_X64": "1", "JAX_DEBUG_INFS": "1", "JAX_DEBUG_NANS": "1"}
     refused["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
     silent = {"JAX_DEFAULT_PRNG_IMPL": "rbg", "JAX_NUMPY_RANK_PROMOTION": "raise", "PYTHONHASHSEED": "7"}
-    silent |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "OMP_NUM_THREADS": "1"}
+    silent |= {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {CHEAP}", "OMP_NUM_THREADS": "1"}
     flags = [PRESET, f"--workdir={tmp_path}/run", "--config.loop.generations=2", "--config.sweep.cycles=full"]
     result = launch(*flags, **refused, **silent)
     assert result.returncode == 0, result.stderr

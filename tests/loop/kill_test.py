@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loop.storage.run_directory import RunDirectory
+from tests.compilation import as_users
 from tests.stress.outputs import differences
 from tests.stress.sweep import CELLS, AtOperation, Start, Sweep, lost
 
@@ -18,14 +19,17 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The sweep, and an uninterrupted run of it."""
+    """The sweep, and an uninterrupted run of it; here all programs are compiled as users have them."""
     folder = tmp_path_factory.mktemp("whole")
     sweep = Sweep(cache=Path(os.environ["JAX_COMPILATION_CACHE_DIR"]), generations=3)
-    with Start(sweep, folder / "run") as start:
-        assert start.end() == 0, start.stderr()
-        assert lost(start, CELLS) == []
-        assert start.progress() == [(t, step) for t in range(3) for step in (10, 20, 30)]
-    return sweep, start.directory
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in as_users().items():
+            patch.setenv(name, value)
+        with Start(sweep, folder / "run") as start:
+            assert start.end() == 0, start.stderr()
+            assert lost(start, CELLS) == []
+            assert start.progress() == [(t, step) for t in range(3) for step in (10, 20, 30)]
+        yield sweep, start.directory
 
 
 def test_killed_and_stopped_it_ends_with_the_same_bits(whole, tmp_path):

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -52,6 +53,27 @@ def test_embedded_data_can_neither_end_nor_open_an_element():
     assert not set(text) & set("<>&\u2028") and json.loads(text) == data
     with pytest.raises(ValueError, match="JSON"):
         charts.embedded(float("nan"))
+
+
+def test_the_chart_library_is_kept_and_a_damaged_one_is_made_again(tmp_path, monkeypatch):
+    made = []
+
+    def bundle(code):
+        made.append(code)
+        return "a(); // ü"
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("vl_convert.javascript_bundle", bundle)
+    first = charts._library.__wrapped__()
+    assert charts._library.__wrapped__() == first and len(made) == 1
+    (kept,) = (tmp_path / ".cache" / "self-consuming-loop").iterdir()
+    for damaged in (kept.read_bytes()[:-3], b"\xff", b""):
+        kept.write_bytes(damaged)
+        assert charts._library.__wrapped__() == first
+    assert len(made) == 4
+    shutil.rmtree(tmp_path / ".cache")
+    (tmp_path / ".cache").touch()  # nothing can be kept
+    assert charts._library.__wrapped__() == first and len(made) == 5
 
 
 def test_scripts_are_named_by_their_hashes():

@@ -119,12 +119,10 @@ def test_all_rows_are_those_of_a_run_in_one_go(runs):
 
 @pytest.mark.slow
 def test_the_report_is_that_of_a_run_in_one_go(runs):
+    for directory in runs:
+        build_report([directory])
     for name in ("cells", "groups"):
-        tables = []
-        for directory in runs:
-            build_report([directory])
-            lines = (directory.report / f"summary_{name}.csv").read_text().splitlines()
-            tables.append(lines)
+        tables = [(directory.report / f"summary_{name}.csv").read_text().splitlines() for directory in runs]
         assert tables[0] == tables[1]
         assert len(tables[0]) > 2
     local, shared = ((d.report / "index.html").read_text() for d in runs)

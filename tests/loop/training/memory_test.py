@@ -46,8 +46,8 @@ def structs(ensemble, tree):
 
 def in_use(lowered) -> int:
     """Bytes of one device, by XLA: what goes in, comes out, and lies between; donated arrays count once."""
-    # Memory is laid out before LLVM makes code of the program: that need not be good.
-    m = lowered.compile({"xla_backend_optimization_level": 0}).memory_analysis()
+    # As users have it, but for the code that LLVM makes: memory is laid out before.
+    m = lowered.compile({"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": True}).memory_analysis()
     return m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
 
 

@@ -1,6 +1,7 @@
 """The mesh, on eight virtual devices: a process of its own, since their number is fixed at the start."""
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -49,6 +50,7 @@ def test_other_meshes_are_refused(text):
         parse_mesh(text, num_cells=4, num_devices=8, batch_size=64)
 
 
+@functools.cache
 def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
     """Losses, samples, held-out likelihoods and the training program's collectives of a short generation."""
     seeds = range(num_cells)

@@ -1,11 +1,13 @@
 """Several processes as one program, on this machine, connected by gloo."""
 
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -23,8 +25,8 @@ pytestmark = pytest.mark.slow
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
 REMEDIES = ["--config.sweep.remedies=none,surplexity|guided(weight=2)|edit(threshold=0.1)"]
-LONG = [*SMOKE, "--config.train.max_steps=2000", "--config.loop.generations=2", "--config.sweep.cycles=full"]
-LONG += ["--config.train.min_learning_rate=1e-4"]
+LONG = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full", "--config.loop.generations=2"]
+LONG += ["--config.train.max_steps=600", "--config.train.min_learning_rate=1e-4"]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,14 @@ def complete(workdir, cache, flags, count=1):
     return RunDirectory(workdir), ends
 
 
-def wait_for(workdir, text, seconds=120):
-    """Until the run has logged the text."""
+def log_of(workdir):
+    return (workdir / "log.txt").read_text() if (workdir / "log.txt").exists() else ""
+
+
+def wait_for(workdir, text, before, seconds=240):
+    """Until the run has logged the text, behind the part of the log that was there before."""
     end = time.monotonic() + seconds
-    while text not in ((workdir / "log.txt").read_text() if (workdir / "log.txt").exists() else ""):
+    while text not in log_of(workdir)[before:]:
         assert time.monotonic() < end, f"no {text!r}"
         time.sleep(0.02)
 
@@ -99,11 +105,6 @@ def one(tmp_path_factory, cache):
     return complete(tmp_path_factory.mktemp("one") / "run", cache, [*SMOKE, *REMEDIES])[0]
 
 
-@pytest.fixture(scope="module")
-def long(tmp_path_factory, cache):
-    return complete(tmp_path_factory.mktemp("long") / "run", cache, LONG)[0]
-
-
 def test_two_processes_write_what_one_does(one, tmp_path, cache):
     # XLA knows the flags that --deterministic gives it, in every process; on a CPU they change nothing.
     flags = [*SMOKE, *REMEDIES, "--deterministic"]
@@ -116,38 +117,48 @@ def test_two_processes_write_what_one_does(one, tmp_path, cache):
     assert "2 x cpu" in two.log.read_text()
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_is_killed_the_other_says_so_and_one_process_goes_on(long, tmp_path, cache, victim):
-    processes = start(tmp_path / "run", cache, LONG, 2)
-    wait_for(tmp_path / "run", "generation 2/2, step 20/")
+def stop_each(processes):
+    """Preempted: each ends with the status that says so, and its state is saved."""
+    processes[-1].send_signal(signal.SIGTERM)
+    ends = finish(processes)
+    assert [status for status, *_ in ends] == [75] * len(ends), [err[-2000:] for *_, err in ends]
+
+
+def kill_one(processes, victim):
+    """The other one says so, and ends."""
     processes[victim].kill()
-    status, _, err = finish([processes[1 - victim]], 60)[0]
+    status, _, err = finish([processes[1 - victim]])[0]
     assert status in ((76,) if victim else (76, -signal.SIGABRT)) and "Traceback" not in err
     assert "gone: give the same command again" in err or "another task died" in err
     finish(processes)
-    check_equal(complete(tmp_path / "run", cache, LONG)[0], long)
 
 
-def test_a_signal_to_one_stops_both_and_two_go_on(long, tmp_path, cache):
-    processes = start(tmp_path / "run", cache, LONG, 2)
-    wait_for(tmp_path / "run", "generation 1/2, step 20/")
-    processes[1].send_signal(signal.SIGTERM)
-    ends = finish(processes, 60)
-    assert [status for status, *_ in ends] == [75, 75], [err[-2000:] for *_, err in ends]
-    assert list((tmp_path / "run" / "state").iterdir())
-    resumed, ((_, _, err), _) = complete(tmp_path / "run", cache, LONG, count=2)
-    assert "generation 1/2, step 10/" not in err  # it went on from the state
-    check_equal(resumed, long)
-
-
-@pytest.mark.parametrize("generation", [1, 2])
-def test_begun_by_one_finished_by_two(long, tmp_path, cache, generation):
+def test_one_and_two_take_turns_and_are_stopped_and_killed(tmp_path, cache):
     """In the first generation one cell works for both, but there is one of each process then."""
-    processes = start(tmp_path / "run", cache, LONG, 1)
-    wait_for(tmp_path / "run", f"generation {generation}/2, step 20/")
-    processes[0].send_signal(signal.SIGTERM)
-    assert finish(processes, 60)[0][0] == 75
-    check_equal(complete(tmp_path / "run", cache, LONG, count=2)[0], long)
+    workdir = tmp_path / "run"
+    turns: list[tuple[str, int, Callable]] = [
+        ("1/2, step 20/", 1, stop_each),
+        ("1/2, step", 2, functools.partial(kill_one, victim=1)),  # from the state of one
+        ("1/2, step", 1, stop_each),
+        ("1/2, step", 2, stop_each),
+        ("2/2, step 20/", 2, functools.partial(kill_one, victim=0)),  # from the state of two
+        ("2/2, step 20/", 1, stop_each),
+    ]
+    for i, (where, count, end) in enumerate(turns):
+        before = len(log_of(workdir))
+        processes = start(workdir, cache, LONG, count)
+        try:
+            wait_for(workdir, f"generation {where}", before)
+            end(processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        assert i == 0 or "generation 1/2, step 10/" not in log_of(workdir)[before:]  # it went on from the state
+        assert list((workdir / "state").iterdir())
+    ours, ((_, _, err), _) = complete(workdir, cache, LONG, count=2)
+    assert "generation 2/2, step 10/" not in err
+    check_equal(ours, complete(tmp_path / "whole", cache, LONG)[0])
 
 
 def test_a_cell_can_be_shared_by_two_processes(tmp_path, cache):
