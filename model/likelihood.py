@@ -9,10 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model.config import ModelConfig
+from model.config import CPU_SYMBOLS, ModelConfig
 from model.models import model_of, negative_log_likelihood
 
-BATCH = 256  # expressions read at once
+ROWS = 256  # expressions that an accelerator reads at once
+
+
+def rows_at_once(config: ModelConfig, accelerator: bool) -> int:
+    """B: on a CPU, so few that what is computed of them stays in the cache."""
+    return ROWS if accelerator else max(1, CPU_SYMBOLS // config.context_length)
 
 
 def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +55,8 @@ def expression_nll(
         return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
 
     N = length_N.shape[0]
-    padding = -N % min(BATCH, N)
-    ids = jnp.pad(ids, ((0, padding), (0, 0))).reshape(-1, min(BATCH, N), T + 1)
-    lengths = jnp.pad(length_N, (0, padding)).reshape(-1, min(BATCH, N))
+    B = min(rows_at_once(config, jax.default_backend() != "cpu"), N)
+    padding = -N % B
+    ids = jnp.pad(ids, ((0, padding), (0, 0))).reshape(-1, B, T + 1)
+    lengths = jnp.pad(length_N, (0, padding)).reshape(-1, B)
     return jax.lax.map(batch, (ids, lengths)).reshape(-1)[:N]

@@ -13,9 +13,11 @@ from launch.benchmarks.case import Contender, Row, compare
 from launch.benchmarks.machine import matmul_flops
 from launch.benchmarks.sizes import Options, Size
 from launch.planning.flops import train_flops
-from loop.config import TrainConfig
+from loop.config import Config, TrainConfig
 from loop.examples import Examples
 from loop.training.data import TrainData, lay_out, windows
+from loop.training.gradients import Placement
+from loop.training.micro_batch import parts_of_batch
 from loop.training.train import TrainState, init_state, train_step
 from model.config import ModelConfig
 
@@ -34,11 +36,12 @@ class Ours:
 
     def __init__(self, model: ModelConfig, config: TrainConfig, data: TrainData):
         shape_BT = (config.batch_size, model.context_length)
+        place = Placement(parts_of_batch(Config(model=model, train=config), accelerator=jax.default_backend() != "cpu"))
 
         def step(data: TrainData, state: TrainState) -> TrainState:
             batch = windows(data, jax.random.fold_in(jax.random.key(1), state.step), shape_BT, "train", False)
             drop = jax.random.fold_in(jax.random.key(2), state.step) if model.dropout else None
-            return train_step(model, config, state, batch, drop)[0]
+            return train_step(model, config, state, batch, drop, place)[0]
 
         @functools.partial(jax.jit, donate_argnums=0)
         def many(state: TrainState, data: TrainData, steps: jax.Array) -> TrainState:

@@ -24,6 +24,7 @@ from loop.self_likelihood import num_judged
 from loop.streams import key
 from loop.training import multihost, train
 from loop.training.data import TrainData
+from loop.training.gradients import Placement
 from loop.training.mesh import state_sharding
 from loop.training.treatment import Treatment
 from model.likelihood import expression_nll, lay_out_expressions
@@ -40,6 +41,7 @@ class Layout:
     mesh: Mesh  # of two axes, `run` and `data`
     per_slot: int  # rows of every place along `run`, padding included
     at_once: int  # of them, side by side
+    parts: int = 1  # of every batch, one after another: see micro_batch.py
 
     @property
     def num_rows(self) -> int:
@@ -116,7 +118,7 @@ def _start(config: Config) -> Callable:
     return start
 
 
-def _chunk(config: Config, place: train.Placement) -> Callable:
+def _chunk(config: Config, place: Placement) -> Callable:
     def chunk(
         state: train.TrainState, data: TrainData, seed: jax.Array, generation: jax.Array, treatment: Treatment
     ) -> train.TrainState:
@@ -218,7 +220,7 @@ def _score(config: Config, layout: Layout) -> Callable:
     return score
 
 
-def _copy(config: Config, place: train.Placement) -> Callable:
+def _copy(config: Config, place: Placement) -> Callable:
     def copy(
         params: dict, data: TrainData, seed: jax.Array, generation: jax.Array, active: jax.Array, treatment: Treatment
     ) -> dict:
@@ -231,11 +233,12 @@ def _copy(config: Config, place: train.Placement) -> Callable:
     return copy
 
 
-def _placement(layout: Layout) -> train.Placement:
-    """Where the arrays of a step lie if devices share a run."""
+def _placement(layout: Layout) -> Placement:
+    """How batches are cut, and where the arrays of a step lie if devices share a run."""
     if layout.data == 1:
-        return train.ALONE
-    return train.Placement(
+        return Placement(layout.parts)
+    return Placement(
+        layout.parts,
         batch=lambda batch: jax.lax.with_sharding_constraint(batch, PartitionSpec("data")),
         params=lambda params: jax.lax.with_sharding_constraint(params, WHOLE),
     )
