@@ -89,7 +89,7 @@ class Peer:
 
 
 def suite(size: Size, options: Options) -> Iterator[Row]:
-    """Each GPT-2 eagerly and through torch.compile; once more the one that ours gains least on; ours with whole batches."""
+    """Each GPT-2, eagerly and compiled; once more the one that ours gains least on; ours with whole batches."""
     model = size.model(options.dtype, options.dropout)
     config = TrainConfig(batch_size=size.batch_size)
     data = training_data(size)
