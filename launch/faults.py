@@ -108,7 +108,7 @@ def _memory(error: BaseException) -> tuple[int, str] | None:
     where = "the device" if of_device else "this machine"
     return OUT_OF_MEMORY, (
         f"{where} is out of memory{needed}: give --members=map to take the cells one after another, or lower "
-        "train.batch_size, sample.batch_size, the number of cells, or the model's width and num_layers"
+        "train.micro_batch, sample.batch_size, the number of cells, or the model's width and num_layers"
     )
 
 

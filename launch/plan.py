@@ -24,6 +24,7 @@ from loop.cell import split
 from loop.config import Config
 from loop.storage.checkpoints import check_keep
 from loop.training.memory import FILLED, bytes_on_device, check_members, groups, members_that_fit, num_params
+from loop.training.micro_batch import parts_of_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +48,17 @@ def mesh_of(cells: int, machine: Machine, config: Config) -> tuple[int, int]:
     return parse_mesh(machine.mesh, cells, machine.num_devices, config.train.batch_size)
 
 
-def at_once(machine: Machine, config: Config, cells: int, data: int) -> int:
+def batch_parts(machine: Machine, config: Config, cells: int, data: int) -> int:
+    """Parts of a batch, one after another, on a device that has `cells`."""
+    device = machine.device
+    return parts_of_batch(config, data, device.accelerator, device.memory, cells)
+
+
+def at_once(machine: Machine, config: Config, cells: int, data: int, parts: int) -> int:
     """Cells that a device takes side by side, of the `cells` that it has; 0 if not even one fits."""
     device, members = machine.device, machine.members
     if members == "auto" and device.accelerator:
-        return members_that_fit(config, int(device.memory), cells, data)
+        return members_that_fit(config, int(device.memory), cells, data, parts=parts)
     if members == "vmap":
         return cells
     return min(1 if members in ("auto", "map") else int(members), cells)
@@ -63,8 +70,10 @@ def shards_that_fit(machine: Machine, config: Config) -> int | None:
     for shards in range(1, cells + 1):
         part = -(-cells // shards)
         run, data = mesh_of(part, machine, config)
-        cell, per_device = cell_bytes(config, machine.device, data), -(-part // run)
-        together = at_once(machine, config, per_device, data)
+        per_device = -(-part // run)
+        parts = batch_parts(machine, config, per_device, data)
+        cell = cell_bytes(config, machine.device, data, parts)
+        together = at_once(machine, config, per_device, data, parts)
         if together and bytes_on_device(cell, per_device, together) <= FILLED * machine.device.memory:
             return shards
     return None
@@ -75,8 +84,9 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
     device, cells = machine.device, len(config.networks())
     mesh = run, data = mesh_of(cells, machine, config)
     per_device = -(-cells // run)
-    cell, todo = cell_bytes(config, device, data), work(config, device.accelerator)
-    together = at_once(machine, config, per_device, data)
+    parts = batch_parts(machine, config, per_device, data)
+    cell, todo = cell_bytes(config, device, data, parts), work(config, device.accelerator)
+    together = at_once(machine, config, per_device, data, parts)
     shares = {
         suite: devices.share_of_peak(device, suite, config.model, machine.efficiency) for suite in ("train", "sample")
     }
@@ -86,6 +96,7 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
     generations = config.loop.generations
     space = disk(config, machine.keep)
     steps = min(config.train.eval_interval, config.train.max_steps)
+    part = config.train.batch_size // (data * parts)  # on a device
     return {
         "cells": cells,
         "generations": generations,
@@ -109,8 +120,9 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
             "at_once": together,
             "groups": groups(per_device, together or 1)[0],
             # Side by side in memory, if a device had no other cells.
-            "most_at_once": members_that_fit(config, int(device.memory), None, data, device.accelerator),
+            "most_at_once": members_that_fit(config, int(device.memory), None, data, device.accelerator, parts),
         },
+        "batch": {"windows": config.train.batch_size, "parts": parts, "windows_of_a_part": part},
         "memory_of_a_cell": {**dataclasses.asdict(cell), "state": cell.state, "working": cell.working},
         "memory_of_a_device": {
             "needed": needed,
@@ -158,11 +170,14 @@ def text(p: dict[str, Any]) -> str:
         remedy = (
             f"--shards={shards} does"
             if shards
-            else "not a single cell does: let devices share it (--mesh), or lower train.batch_size"
+            else "not a single cell does: let devices share it (--mesh), or lower sample.batch_size or the model's size"
         )
         fits = f": DOES NOT FIT into {FILLED:.0%} of it; {remedy}"
     groups_of = f" in {members['groups']} groups" if members["groups"] > 1 else ""
     side_by_side = f"{members['at_once']} at once{groups_of}" if members["at_once"] else "too many"
+    batch = p["batch"]
+    cut = f"in {batch['parts']} parts, {batch['windows_of_a_part']} at once on a device"
+    cut = cut if batch["parts"] > 1 else "all at once"
     unused = f", {mesh['unused']} devices unused" if mesh["unused"] else ""
     bandwidth = f"; at most {devices.ASSUMED_BANDWIDTH_SHARE:.0%} of the memory's bandwidth, assumed"
     bandwidth = bandwidth if device["name"] != "cpu" else ""
@@ -178,6 +193,7 @@ def text(p: dict[str, Any]) -> str:
         "mesh": f"run {mesh['run']} x data {mesh['data']}{unused}",
         "cells on a device": f"{members['per_device']}, {side_by_side}; "
         f"memory for {members['most_at_once']} at once without others",
+        "a batch": f"{batch['windows']} windows, {cut}",
         "memory of a device": f"{_bytes(p['memory_of_a_device']['needed'])} of {_bytes(device['memory'])}{fits}",
         "  state of a cell": f"{_bytes(cell['state'])}: parameters {_bytes(cell['params'])}, moments "
         f"{_bytes(cell['moments'])}, best {_bytes(cell['best'])}; training set {_bytes(cell['data'])}",

@@ -31,6 +31,7 @@ class TrainConfig:
     """How one model is trained from scratch."""
 
     batch_size: int = 64  # windows of context_length symbols per step
+    micro_batch: int = 0  # of them, that a device works on at once; 0: on a CPU what its cache holds, else what fits
     max_steps: int = 5_000  # optimiser steps
     learning_rate: float = 1e-3  # peak, reached after the warm-up
     min_learning_rate: float = 1e-4  # where the cosine ends, at max_steps
@@ -49,6 +50,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "max_steps", "eval_interval", "eval_batches"):
             _check(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "allowed are integers from 1")
+        divisors = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
+        _check(
+            self.micro_batch in (0, *divisors),
+            "train.micro_batch",
+            self.micro_batch,
+            f"allowed are 0 (automatic) and the divisors of train.batch_size = {self.batch_size}: "
+            + ", ".join(map(str, divisors)),
+        )
         for name in ("warmup_steps", "patience", "min_learning_rate", "weight_decay"):
             _check(
                 0 <= getattr(self, name) < math.inf, f"train.{name}", getattr(self, name), "allowed are numbers from 0"

@@ -5,6 +5,7 @@ import dataclasses
 POSITIONS = ("learned", "rotary")
 NORMS = ("layernorm", "rmsnorm")
 DTYPES = ("float32", "bfloat16")
+CPU_SYMBOLS = 512  # that a CPU reads at once: the best of those measured, at widths 64 to 384 (docs/performance.md)
 LEAST = 1e-30  # a smaller temperature or mass above 0 is none for 32 bits: logits divided by it are infinite
 
 

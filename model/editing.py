@@ -47,7 +47,7 @@ def edit_expressions(
         return jnp.where(is_edited_BT, drawn_BT, symbol_BT).astype(jnp.uint8)
 
     impl = jax.random.key_impl(key_N)
-    return in_batches(batch, ids, length_N, jax.random.key_data(key_N))
+    return in_batches(config, batch, ids, length_N, jax.random.key_data(key_N))
 
 
 def _most_probable(logits_BTV: jax.Array, top_k: jax.Array | int) -> jax.Array:

@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from model.config import ModelConfig
+from model.dropout import DropoutKey
 from model.models import Model
 
 
@@ -36,7 +37,7 @@ def guided(net: Model) -> Model:
     """The architecture of a pair of models of the architecture `net`; its parameters can only be given."""
 
     def forward(
-        config: ModelConfig, params: Guided, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
+        config: ModelConfig, params: Guided, ids_BT: jax.Array | np.ndarray, dropout_key: DropoutKey | None = None
     ) -> jax.Array:
         model_BTV, copy_BTV = (net.forward(config, p, ids_BT, dropout_key) for p in (params.model, params.copy))
         return _away(model_BTV, copy_BTV, params.weight)

@@ -10,10 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model.config import ModelConfig
+from model.config import CPU_SYMBOLS, ModelConfig
 from model.models import Model, model_of, negative_log_likelihood
 
-BATCH = 256  # expressions read at once
+ROWS = 256  # expressions that an accelerator reads at once
+
+
+def rows_at_once(config: ModelConfig, accelerator: bool) -> int:
+    """B: on a CPU, so few that what is computed of them stays in the cache."""
+    return ROWS if accelerator else max(1, CPU_SYMBOLS // config.context_length)
 
 
 def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,10 +30,10 @@ def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tu
     return ids, length_N
 
 
-def in_batches(function: Callable[..., jax.Array], *arrays: jax.Array | np.ndarray) -> jax.Array:
-    """A function of the rows of arrays, of at most BATCH rows at a time. Rows that fill the last batch up are zeros."""
+def in_batches(config: ModelConfig, function: Callable[..., jax.Array], *arrays: jax.Array | np.ndarray) -> jax.Array:
+    """A function of the rows of arrays, of `rows_at_once` at a time. Rows that fill the last batch up are zeros."""
     N = arrays[0].shape[0]
-    B = min(BATCH, N)
+    B = min(rows_at_once(config, jax.default_backend() != "cpu"), N)
 
     def cut(x: jax.Array) -> jax.Array:
         return jnp.pad(x, ((0, -N % B), *[(0, 0)] * (x.ndim - 1))).reshape(-1, B, *x.shape[1:])
@@ -64,4 +69,4 @@ def expression_nll(
         nll_BT = negative_log_likelihood(logits_BTV, ids_BS[:, 1:])
         return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
 
-    return in_batches(batch, ids, length_N)
+    return in_batches(config, batch, ids, length_N)

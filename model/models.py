@@ -3,7 +3,8 @@
 A model is four pure functions of a `ModelConfig`:
 
     init_params(config, key) -> params, a nested dict of float32 arrays
-    forward(config, params, ids_BT, dropout_key=None) -> logits_BTV, float32, each of what follows its symbol
+    forward(config, params, ids_BT, dropout_key=None) -> logits_BTV, float32, each of what follows its symbol; while
+        training, a `DropoutKey`: a row's random numbers depend on its number in the batch alone (model/dropout.py)
     init_cache(config, batch_size, places) -> cache, a pytree with `position_B`: symbols that each row has read
     forward_cached(config, params, id_B, cache) -> (logits_BV, cache): the same, a symbol at a time
 
@@ -18,13 +19,14 @@ import numpy as np
 
 from model import kv_cache, transformer
 from model.config import ModelConfig
+from model.dropout import DropoutKey
 
 
 class Forward(Protocol):
     """Reads whole sequences."""
 
     def __call__(
-        self, config: ModelConfig, params: Any, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
+        self, config: ModelConfig, params: Any, ids_BT: jax.Array | np.ndarray, dropout_key: DropoutKey | None = None
     ) -> jax.Array: ...
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from model.config import ModelConfig
+from model.dropout import Dropout, DropoutKey
 from model.kv_cache import KVCache, LayerCache, visible_places, write
 
 LONG = 128  # windows from here on are attended in two halves; below, more and smaller products cost more
@@ -100,6 +101,7 @@ class Context:
     position_BT: jax.Array  # in their sequences; B is 1 where all rows agree
     visible_BTS: jax.Array  # places that each sees
     time: jax.Array | None = None  # of the cache's ring; None without a cache
+    first_row: jax.Array | int | None = None  # of a batch, while training: see model/dropout.py
 
 
 class Attention(nn.Module):
@@ -108,9 +110,7 @@ class Attention(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(
-        self, x_BTD: jax.Array, at: Context, cache: LayerCache | None, train: bool
-    ) -> tuple[jax.Array, LayerCache | None]:
+    def __call__(self, x_BTD: jax.Array, at: Context, cache: LayerCache | None) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
         B, T, _ = x_BTD.shape
         qkv_BTD = Dense(c, 3 * c.width, name="qkv")(x_BTD)
@@ -120,7 +120,7 @@ class Attention(nn.Module):
         if c.positions == "rotary":
             q_BTHK, k_BTHK = rotate(q_BTHK, at.position_BT), rotate(k_BTHK, at.position_BT)
         q, k, v = (x.transpose(0, 2, 1, 3) for x in (q_BTHK, k_BTHK, v_BTHK))
-        drop = nn.Dropout(c.dropout, deterministic=not train)
+        drop = Dropout(c.dropout, at.first_row)
         if cache is not None and at.time is not None:
             cache = write(cache, k, v, at.time)
             y_BHTK = attend(q, cache.k_BHSK, cache.v_BHSK, at.visible_BTS, drop)
@@ -140,12 +140,10 @@ class Block(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(
-        self, x_BTD: jax.Array, at: Context, cache: LayerCache | None, train: bool
-    ) -> tuple[jax.Array, LayerCache | None]:
+    def __call__(self, x_BTD: jax.Array, at: Context, cache: LayerCache | None) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
-        drop = nn.Dropout(c.dropout, deterministic=not train)
-        y_BTD, cache = Attention(c, name="attention")(Norm(c, name="norm_1")(x_BTD), at, cache, train)
+        drop = Dropout(c.dropout, at.first_row)
+        y_BTD, cache = Attention(c, name="attention")(Norm(c, name="norm_1")(x_BTD), at, cache)
         x_BTD = x_BTD + drop(y_BTD)
         h_BTF = nn.gelu(Dense(c, 4 * c.width, name="mlp_in")(Norm(c, name="norm_2")(x_BTD)))
         y_BTD = Dense(c, c.width, 0.02 * (2 * c.num_layers) ** -0.5, name="mlp_out")(h_BTF)
@@ -162,12 +160,12 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, ids_BT: jax.Array, cache: KVCache | None = None, train: bool = False
+        self, ids_BT: jax.Array, cache: KVCache | None = None, first_row: jax.Array | int | None = None
     ) -> tuple[jax.Array, KVCache | None]:
         c = self.config
         if cache is None:
             position_T = jnp.arange(ids_BT.shape[1])
-            at = Context(position_T[None], (position_T[None, :] <= position_T[:, None])[None])
+            at = Context(position_T[None], (position_T[None, :] <= position_T[:, None])[None], first_row=first_row)
         else:
             at = Context(cache.position_B[:, None], visible_places(cache)[:, None], cache.time)
         init = nn.initializers.normal(0.02)
@@ -178,11 +176,11 @@ class Transformer(nn.Module):
             position_SD = self.param("positions", init, (c.context_length, c.width))
             place_BTD = position_SD[at.position_BT].astype(c.dtype)
             x_BTD = x_BTD + jnp.broadcast_to(place_BTD, x_BTD.shape)
-        x_BTD = nn.Dropout(c.dropout, deterministic=not train)(x_BTD)
+        x_BTD = Dropout(c.dropout, first_row)(x_BTD)
         layers: list[LayerCache] = []
         for i in range(c.num_layers):
             before = None if cache is None else cache.layers[i]
-            x_BTD, after = Block(c, name=f"block_{i}")(x_BTD, at, before, train)
+            x_BTD, after = Block(c, name=f"block_{i}")(x_BTD, at, before)
             layers += [] if after is None else [after]
         x_BTD = Norm(c, name="norm")(x_BTD)
         if c.tie_embeddings:
@@ -198,11 +196,14 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
 
 
 def forward(
-    config: ModelConfig, params: dict, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
+    config: ModelConfig, params: dict, ids_BT: jax.Array | np.ndarray, dropout_key: DropoutKey | None = None
 ) -> jax.Array:
     """Reads whole sequences, int; returns logits_BTV, float32. A dropout key means training."""
-    rngs = None if dropout_key is None else {"dropout": dropout_key}
-    result: Any = Transformer(config).apply({"params": params}, ids_BT, train=rngs is not None, rngs=rngs)
+    if dropout_key is None:
+        result: Any = Transformer(config).apply({"params": params}, ids_BT)
+    else:
+        rngs = {"dropout": dropout_key.key}
+        result = Transformer(config).apply({"params": params}, ids_BT, first_row=dropout_key.first, rngs=rngs)
     return result[0]
 
 

@@ -1,4 +1,4 @@
-"""The peer model: Hugging Face's GPT-2 in PyTorch, trained and sampled as people do it.
+"""A peer model: Hugging Face's GPT-2 in PyTorch, trained and sampled as people do it.
 
 Axes: B batch, T context length, V vocabulary. PyTorch and transformers are imported where used: they are optional.
 """
@@ -6,7 +6,7 @@ Axes: B batch, T context length, V vocabulary. PyTorch and transformers are impo
 import importlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def require(*modules: str) -> None:
 
 def device(options: Options) -> str:
     """PyTorch's device of the kind that JAX uses; limits its threads. Raises `UnavailableError` if it has none."""
-    require("torch", "transformers")
+    require("torch")
     import jax
     import torch
 
@@ -45,6 +45,7 @@ def device(options: Options) -> str:
 
 def build(model: ModelConfig, where: str) -> Any:
     """GPT-2 from scratch with the layers, heads, width, context and vocabulary of `model`."""
+    require("torch", "transformers")
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -90,15 +91,34 @@ def load(peer: Any, params: dict) -> None:
                 parameter.zero_()
 
 
-class Trainer:
-    """Trains GPT-2 with AdamW and gradient clipping, eagerly or through torch.compile."""
+class Kind(NamedTuple):
+    """A model in PyTorch."""
 
-    def __init__(self, model: ModelConfig, config: TrainConfig, options: Options, compiled: bool = False):
+    name: str
+    build: Callable[[ModelConfig, str], Any]  # (shape, PyTorch's device) -> module
+    logits: Callable[[Any, Any], Any]  # (module, ids_BT) -> logits_BTV
+
+
+HUGGING_FACE = Kind(NAME, build, lambda peer, ids_BT: peer(ids_BT, use_cache=False).logits)
+
+
+class Trainer:
+    """Trains a model with fused AdamW and gradient clipping, eagerly or through torch.compile."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        config: TrainConfig,
+        options: Options,
+        compiled: bool = False,
+        kind: Kind = HUGGING_FACE,
+    ):
         self.where = device(options)
         import torch
 
         self.config = config
-        self.model = build(model, self.where)
+        self.kind = kind
+        self.model = kind.build(model, self.where)
         self.model.train()
         self.steps = 0
         self.cast = torch.autocast(self.where, torch.bfloat16, enabled=model.dtype == "bfloat16")
@@ -115,7 +135,7 @@ class Trainer:
     def _loss(self, ids_BS: Any) -> Any:
         import torch
 
-        logits_BTV = self.model(ids_BS[:, :-1], use_cache=False).logits
+        logits_BTV = self.kind.logits(self.model, ids_BS[:, :-1])
         return torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1).float(), ids_BS[:, 1:].flatten())
 
     def step(self, windows_BS: np.ndarray, learning_rate: float | None = None) -> Any:

@@ -198,6 +198,6 @@ def host_memory(config: Config, hosts: int) -> int:
     return 3 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
 
 
-def cell_bytes(config: Config, device: Device, data: int) -> CellBytes:
-    """Device memory of one cell."""
-    return bytes_per_cell(config, data, device.accelerator)
+def cell_bytes(config: Config, device: Device, data: int, parts: int = 1) -> CellBytes:
+    """Device memory of one cell, whose batches are cut into parts."""
+    return bytes_per_cell(config, data, device.accelerator, parts)

@@ -9,7 +9,7 @@ Of several processes each feeds the cells on its own devices, and brings only th
 alike, such as which cells have steps left, are `facts`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -25,24 +25,36 @@ from loop.training import multihost, train
 from loop.training.data import TrainData
 from loop.training.memory import check_members, groups, members_that_fit, num_to_edit, num_to_score
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
+from loop.training.micro_batch import parts_of_batch
 from loop.training.programs import RUN, Layout, build, num_to_judge
 from loop.training.treatment import treatments
 from model.guidance import Guided
 from model.likelihood import lay_out_expressions
 
 
-def members_at_once(members: str, config: Config, num_members: int, data: int = 1) -> int:
+def members_at_once(members: str, config: Config, num_members: int, data: int = 1, parts: int = 1) -> int:
     """How many of its members a device takes at once. Raises ValueError, naming what is allowed."""
     check_members(members)
     if members == "auto":
-        limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
         if jax.default_backend() == "cpu":
             members = "map"
         else:
-            members = str(max(1, members_that_fit(config, limit, num_members, data))) if limit else "vmap"
+            limit = _bytes_limit()
+            fitting = members_that_fit(config, limit, num_members, data, parts=parts) if limit else num_members
+            members = str(max(1, fitting))
     if members in ("map", "vmap"):
         return 1 if members == "map" else num_members
     return groups(num_members, int(members))[1]
+
+
+def _bytes_limit() -> int | None:
+    """Memory of a device; None where it does not say."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def _agreed(number: int, choose: Callable[[list[int]], int]) -> int:
+    """The same in all processes, whose devices may differ in memory."""
+    return choose([int(theirs) for theirs in multihost.gather(str(number).encode())])
 
 
 class Facts(NamedTuple):
@@ -97,10 +109,11 @@ class Ensemble:
     def _lay_out(self, config: Config, n: int, members: str, mesh: tuple[int, int]) -> None:
         """Decides in which row and on which devices every cell lies."""
         slots, data = mesh
-        at_once = members_at_once(members, config, -(-n // slots), data)
-        at_once = min(int(theirs) for theirs in multihost.gather(str(at_once).encode()))  # devices differ in memory
+        mine, accelerator = -(-n // slots), jax.default_backend() != "cpu"
+        parts = _agreed(parts_of_batch(config, data, accelerator, _bytes_limit(), mine), max)
+        at_once = _agreed(members_at_once(members, config, mine, data, parts), min)
         per_slot = -(-n // (slots * at_once)) * at_once
-        self.layout = Layout(make_mesh(slots, data), per_slot, at_once)
+        self.layout = Layout(make_mesh(slots, data), per_slot, at_once, parts)
         self.rows = np.arange(n) % slots * per_slot + np.arange(n) // slots
         devices = self.layout.mesh.devices
         self.owner = [int(devices[row // per_slot, 0].process_index) for row in self.rows]

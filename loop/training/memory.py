@@ -32,9 +32,9 @@ class CellBytes:
     best: int  # parameters of the lowest validation loss
     # The training set's stream and starts, at the capacity of the largest set of the sweep; later, samples to score.
     data: int
-    gradients: int
+    gradients: int  # of a batch; of one in parts also those of a part
     gathered: int  # whole parameters, where devices share them, and those in the activations' type
-    activations: int  # all that a training step keeps for its backward pass
+    activations: int  # all that a training step keeps for its backward pass, of a part of the batch
     sampler: int  # keys and values of the samples that are being written; of two models where one guides the other
     likelihood: int  # a forward pass over held-out expressions, or those that a remedy scores or edits
 
@@ -74,9 +74,10 @@ def num_to_edit(config: Config) -> int:
     return max((config.num_fresh(c, t) for c in cells for t in range(config.loop.generations)), default=0)
 
 
-def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
-    """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
-    model, batch = config.model, -(-config.train.batch_size // data)
+def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True, parts: int = 1) -> CellBytes:
+    """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py), if they work through a
+    batch in `parts`."""
+    model, batch = config.model, -(-config.train.batch_size // (data * parts))
     params = _FLOAT32 * num_params(model)
     symbols, examples = capacity(config)
     scalar = 2 if accelerator and model.dtype == "bfloat16" else _FLOAT32  # CPUs compute bfloat16 in float32
@@ -91,11 +92,13 @@ def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> C
         moments=2 * params // data,
         best=params // data,
         data=max(stream, judged * (model.context_length + 1 + 4)),
-        gradients=params // data,
+        gradients=params // data * (2 if parts > 1 else 1),
         gathered=gathered,
         activations=_activations(model, batch, scalar),
         sampler=sampler,
-        likelihood=_forward(model, min(_batch(), -(-max(config.loop.num_held_out, judged) // data)), scalar),
+        likelihood=_forward(
+            model, min(_rows(model, accelerator), -(-max(config.loop.num_held_out, judged) // data)), scalar
+        ),
     )
 
 
@@ -131,10 +134,10 @@ def _forward(model: ModelConfig, batch: int, scalar: int) -> int:
     return _FORWARD * scalar * batch * model.context_length * model.width + 2 * _scores(model, batch)
 
 
-def _batch() -> int:
-    from model.likelihood import BATCH
+def _rows(model: ModelConfig, accelerator: bool) -> int:
+    from model.likelihood import rows_at_once  # imports JAX
 
-    return BATCH
+    return rows_at_once(model, accelerator)
 
 
 def sampler_rows(config: Config, accelerator: bool) -> int:
@@ -174,7 +177,12 @@ def bytes_on_device(cell: CellBytes, cells: int, at_once: int) -> int:
 
 
 def members_that_fit(
-    config: Config, bytes_limit: float, cells: int | None = None, data: int = 1, accelerator: bool = True
+    config: Config,
+    bytes_limit: float,
+    cells: int | None = None,
+    data: int = 1,
+    accelerator: bool = True,
+    parts: int = 1,
 ) -> int:
     """How many cells a device of that memory takes side by side; 0 if not even one fits.
 
@@ -182,8 +190,9 @@ def members_that_fit(
       bytes_limit: of the device, such as `device.memory_stats()["bytes_limit"]`; `FILLED` of it is used.
       cells: that the device has, in groups, all of whose states it holds; None: no more than are side by side.
       data: devices that share each cell.
+      parts: of a batch, one after another.
     """
-    cell, room = bytes_per_cell(config, data, accelerator), FILLED * bytes_limit
+    cell, room = bytes_per_cell(config, data, accelerator, parts), FILLED * bytes_limit
 
     def fits(at_once: int) -> bool:
         return bytes_on_device(cell, at_once if cells is None else cells, at_once) <= room

@@ -23,6 +23,7 @@ from loop.self_likelihood import num_judged
 from loop.streams import key
 from loop.training import multihost, remedy_programs, train
 from loop.training.data import TrainData
+from loop.training.gradients import Placement
 from loop.training.mesh import state_sharding
 from loop.training.treatment import Treatment
 from model.guidance import guided
@@ -41,6 +42,7 @@ class Layout:
     mesh: Mesh  # of two axes, `run` and `data`
     per_slot: int  # rows of every place along `run`, padding included
     at_once: int  # of them, side by side
+    parts: int = 1  # of every batch, one after another: see micro_batch.py
 
     @property
     def num_rows(self) -> int:
@@ -120,7 +122,7 @@ def _start(config: Config) -> Callable:
     return start
 
 
-def _chunk(config: Config, place: train.Placement) -> Callable:
+def _chunk(config: Config, place: Placement) -> Callable:
     def chunk(
         state: train.TrainState, data: TrainData, seed: jax.Array, generation: jax.Array, treatment: Treatment
     ) -> train.TrainState:
@@ -189,11 +191,12 @@ def num_to_judge(config: Config, layout: Layout) -> int:
     return -(-num_judged(config.loop.num_samples) // layout.data) * layout.data
 
 
-def _placement(layout: Layout) -> train.Placement:
-    """Where the arrays of a step lie if devices share a run."""
+def _placement(layout: Layout) -> Placement:
+    """How batches are cut, and where the arrays of a step lie if devices share a run."""
     if layout.data == 1:
-        return train.ALONE
-    return train.Placement(
+        return Placement(layout.parts)
+    return Placement(
+        layout.parts,
         batch=lambda batch: jax.lax.with_sharding_constraint(batch, PartitionSpec("data")),
         params=lambda params: jax.lax.with_sharding_constraint(params, WHOLE),
     )

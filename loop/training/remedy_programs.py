@@ -15,6 +15,7 @@ from loop.remedies.remedy import WRITTEN
 from loop.streams import Purpose, key
 from loop.training import train
 from loop.training.data import TrainData
+from loop.training.gradients import Placement
 from loop.training.treatment import Treatment
 from model.editing import edit_expressions
 from model.guidance import Guided
@@ -71,7 +72,7 @@ def _drawn_nll(
     return expression_nll(config.model, params, ids, length, sharpen, net)
 
 
-def copy(config: Config, place: train.Placement) -> Callable:
+def copy(config: Config, place: Placement) -> Callable:
     """The parameters that are sampled, moved away from those of a copy that has learnt from the model's own samples,
     and the copy's, if some cell is guided by them; see loop/remedies/copies.py."""
 

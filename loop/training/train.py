@@ -3,9 +3,6 @@
 This module sees one run; `ensemble.py` maps it over many.
 """
 
-import dataclasses
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,20 +11,10 @@ from flax import struct
 from loop.config import TrainConfig
 from loop.streams import Purpose, key
 from loop.training.data import TrainData, target_weights, windows
-from loop.training.treatment import UNTREATED, Treatment, loss_weights
+from loop.training.gradients import ALONE, Placement, batch_loss, loss_and_gradients
+from loop.training.treatment import UNTREATED, Treatment
 from model.config import ModelConfig
-from model.models import model_of, negative_log_likelihood
-
-
-@dataclasses.dataclass(frozen=True)
-class Placement:
-    """Where the arrays of a step lie if several devices share a run; by default on one device."""
-
-    batch: Callable[[jax.Array], jax.Array] = lambda batch: batch  # split over the devices
-    params: Callable[[dict], dict] = lambda params: params  # gathered from the devices for use
-
-
-ALONE = Placement()
+from model.models import model_of
 
 
 class TrainState(struct.PyTreeNode):
@@ -96,18 +83,6 @@ def is_active(config: TrainConfig, state: TrainState) -> jax.Array:
     return state.finite & (state.step < config.max_steps) & patient
 
 
-Weigh = Callable[[jax.Array], jax.Array]  # nats_BT -> nats_BT, as they enter the mean
-
-
-def batch_loss(
-    model: ModelConfig, params: dict, batch: jax.Array, dropout_key: jax.Array | None, weigh: Weigh | None = None
-) -> jax.Array:
-    """Mean nats per symbol of windows, int32 [B, T + 1]; a dropout key means training."""
-    logits_BTV = model_of(model).forward(model, params, batch[:, :-1], dropout_key)
-    nll_BT = negative_log_likelihood(logits_BTV, batch[:, 1:])
-    return (nll_BT if weigh is None else weigh(nll_BT)).mean()
-
-
 def train_step(
     model: ModelConfig,
     config: TrainConfig,
@@ -115,13 +90,11 @@ def train_step(
     batch: jax.Array,
     dropout_key: jax.Array | None,
     place: Placement = ALONE,
-    weigh: Weigh | None = None,
+    treatment: Treatment = UNTREATED,
+    weight_BT: jax.Array | None = None,
 ) -> tuple[TrainState, jax.Array]:
     """One step of AdamW on a batch of windows, int32 [B, T + 1]; returns the batch's loss as well."""
-    batch = place.batch(batch)
-    loss, grads = jax.value_and_grad(lambda p: batch_loss(model, place.params(p), batch, dropout_key, weigh))(
-        state.params
-    )
+    loss, grads = loss_and_gradients(model, state.params, batch, dropout_key, place, treatment, weight_BT)
     updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return state.replace(params=params, opt_state=opt_state, step=state.step + 1), loss
@@ -141,7 +114,7 @@ def evaluate(
 
     def one(i: jax.Array) -> jax.Array:
         batch = windows(data, jax.random.fold_in(eval_key, i), shape_BT, split, config.windows == "aligned")
-        return batch_loss(model, params, place.batch(batch), None)
+        return batch_loss(model, params, batch, place)
 
     return jax.lax.map(one, jnp.arange(config.eval_batches)).mean()
 
@@ -168,7 +141,7 @@ def copy_of_itself(
         copy, moments = carry
         shape_BT = (config.batch_size, model.context_length)
         batch = windows(data, jax.random.fold_in(batch_key, i), shape_BT, "train", config.windows == "aligned")
-        grads = jax.grad(lambda p: batch_loss(model, place.params(p), place.batch(batch), None))(copy)
+        _, grads = loss_and_gradients(model, copy, batch, place=place)
         updates, moments = adam.update(grads, moments)
         return optax.apply_updates(copy, updates), moments
 
@@ -201,9 +174,8 @@ def train_chunk(
         step_key = jax.random.fold_in(batch_key, state.step)
         what = data, step_key, shape_BT, "train", config.windows == "aligned"
         batch, weight_BT = windows(*what), target_weights(*what)
-        weigh = loss_weights(treatment, weight_BT if weight_BT is None else place.batch(weight_BT))
         drop = jax.random.fold_in(dropout_key, state.step) if model.dropout else None
-        state, loss = train_step(model, config, state, batch, drop, place, weigh)
+        state, loss = train_step(model, config, state, batch, drop, place, treatment, weight_BT)
         return state.replace(finite=jnp.isfinite(loss)), total + loss
 
     def unfinished(carry: tuple[TrainState, jax.Array]) -> jax.Array:

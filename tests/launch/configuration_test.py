@@ -70,6 +70,8 @@ WRONG = [
     ("model.dtype", "float16", "bfloat16"),
     ("model.vocab_size", 9, "allowed are 8"),
     ("train.batch_size", 0, "from 1"),
+    ("train.micro_batch", 7, "the divisors of train.batch_size = 64: 1, 2, 4, 8, 16, 32, 64"),
+    ("train.micro_batch", -1, "0 (automatic)"),
     ("train.learning_rate", 0.0, "above 0"),
     ("train.learning_rate", float("nan"), "above 0"),
     ("train.grad_clip", float("inf"), "1e30 is as good as infinite"),

@@ -130,7 +130,7 @@ def test_memory_that_no_device_has(tmp_path):
     status, line = told(caught.value, tmp_path)
     assert status == faults.OUT_OF_MEMORY == 69
     assert "the device is out of memory" in line and "35184372088832 bytes" in line
-    for what in ("--members", "train.batch_size", "sample.batch_size", "width"):
+    for what in ("--members", "train.micro_batch", "sample.batch_size", "width"):
         assert what in line
     with pytest.raises(MemoryError) as host:
         np.zeros(1 << 55)

@@ -16,7 +16,7 @@ from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.storage.checkpoints import NEWEST
-from model.config import ModelConfig
+from model.config import ModelConfig, SampleConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = Config(model=ModelConfig(dtype="bfloat16"))
@@ -61,6 +61,30 @@ def test_a_chunk_is_the_part_of_training_that_a_stop_waits_for():
     assert p["chunk"]["seconds"] == pytest.approx(p["seconds_per_generation"]["train"] / 2)
     short = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, max_steps=60, warmup_steps=10))
     assert plan(short, H200)["chunk"]["steps"] == 60
+
+
+def test_a_batch_is_cut_where_it_does_not_fit_or_where_a_cpu_is_faster():
+    p = plan(PAPER, H200)
+    assert p["batch"] == {"windows": 64, "parts": 1, "windows_of_a_part": 64} and "64 windows, all at once" in text(p)
+    own = dataclasses.replace(PAPER, train=dataclasses.replace(PAPER.train, micro_batch=16))
+    cut = plan(own, dataclasses.replace(H200, mesh="2x2"))  # two devices share each batch
+    assert cut["batch"] == {"windows": 64, "parts": 2, "windows_of_a_part": 16}
+    assert cut["memory_of_a_cell"]["activations"] * 4 == p["memory_of_a_cell"]["activations"]
+    # One cell whose samples take little, on a device with as little memory as lets it train in parts.
+    few = dataclasses.replace(
+        PAPER,
+        sample=SampleConfig(batch_size=16),
+        loop=LoopConfig(num_held_out=16),
+        sweep=SweepConfig(cycles=("full",), fresh_ratios=(0.0,), seeds=(0,)),
+    )
+    small = dataclasses.replace(H200, num_devices=1, device=dataclasses.replace(H200.device, memory=5e9))
+    p = plan(few, small)
+    assert p["batch"]["parts"] > 1 and p["memory_of_a_device"]["fits"] and p["members"]["at_once"] == 1
+    assert f"in {p['batch']['parts']} parts, {64 // p['batch']['parts']} at once on a device" in text(p)
+    at_once = dataclasses.replace(few, train=dataclasses.replace(few.train, micro_batch=64))
+    assert not plan(at_once, small)["memory_of_a_device"]["fits"]
+    cpu = plan(few, Machine(devices.named("cpu"), 1, 0.4))
+    assert cpu["batch"] == {"windows": 64, "parts": 32, "windows_of_a_part": 2}
 
 
 @pytest.mark.parametrize("num_devices, hosts, cores", [(8, 1, 8), (8, 2, 4), (2, 4, 1)])

@@ -30,7 +30,7 @@ def probabilities(e: bytes) -> np.ndarray:
 
 @pytest.mark.slow
 def test_symbols_up_to_the_threshold_stay(monkeypatch):
-    monkeypatch.setattr("model.likelihood.BATCH", 7)
+    monkeypatch.setattr("model.likelihood.CPU_SYMBOLS", 7 * TINY.context_length)
     some = EXPRESSIONS[:-1]  # the last batch is not full
     new = edited(some, 0.15, 8)
     differs = 0

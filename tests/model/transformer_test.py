@@ -7,6 +7,7 @@ import pytest
 
 import model.transformer
 from model.config import ModelConfig
+from model.dropout import DropoutKey
 from model.kv_cache import init_cache
 from model.models import negative_log_likelihood, num_params
 from model.transformer import (
@@ -126,7 +127,7 @@ def test_dropout_is_random_in_training_only():
     params, ids_BT = random_params(config), random_ids((2, 12))
 
     def train(seed: int) -> jax.Array:
-        return forward(config, params, ids_BT, jax.random.key(seed))
+        return forward(config, params, ids_BT, DropoutKey(jax.random.key(seed)))
 
     assert np.abs(train(0) - train(1)).max() > 0.1
     np.testing.assert_array_equal(train(0), train(0))

@@ -20,6 +20,7 @@ from loop.training.memory import (
     sampler_rows,
 )
 from loop.training.mesh import state_sharding
+from loop.training.micro_batch import parts_of_batch
 from model.config import ModelConfig
 from model.guidance import Guided
 from model.sampling import rows
@@ -27,11 +28,11 @@ from model.sampling import rows
 pytestmark = pytest.mark.slow
 
 
-def config(width=64, context=32, dropout=0.0, layers=1, samples=64, **model) -> Config:
+def config(width=64, context=32, dropout=0.0, layers=1, samples=64, micro_batch=16, **model) -> Config:
     return Config(
         language=Boolean(1, 2),
         model=ModelConfig(layers, 2, width, context, dropout, **model),
-        train=TrainConfig(batch_size=16),
+        train=TrainConfig(batch_size=16, micro_batch=micro_batch),
         loop=LoopConfig(generations=1, num_examples=64, num_samples=samples, num_held_out=16),
         sweep=SweepConfig(cycles=("fresh",)),
     )
@@ -70,13 +71,14 @@ def train_bytes(c, n, members, mesh) -> int:
     [
         (config(context=128, width=32, dropout=0.2), 1, "map", (1, 1), 1),
         (config(), 12, "2", (2, 1), 2),
+        (config(context=64, layers=2, micro_batch=4), 1, "map", (1, 1), 1),
         (config(layers=2), 1, "map", (1, 2), 1),
     ],
-    ids=["one, dropout", "groups of two", "one on both devices"],
+    ids=["one, dropout", "groups of two", "in parts", "one on both devices"],
 )
 def test_training_is_within_a_third_of_what_xla_takes(c, n, members, mesh, at_once):
     run, data = mesh
-    cell = bytes_per_cell(c, data, accelerator=False)
+    cell = bytes_per_cell(c, data, accelerator=False, parts=parts_of_batch(c, data, accelerator=False))
     # The chunk alone: what samples and judges needs more here, where batches are tiny.
     cell = dataclasses.replace(cell, sampler=0, likelihood=0)
     assert 3 / 4 < bytes_on_device(cell, -(-n // run), at_once) / train_bytes(c, n, members, mesh) < 4 / 3
