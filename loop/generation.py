@@ -99,7 +99,7 @@ def _run_networks(
     ids = ensemble.sample(params, generation, finite, copies=copies)
     written = [unpad(ids[i]) if finite[i] else [] for i in range(len(cells))]
     scores = score(ensemble, params, copies, written, past, leader, finite)
-    copies = None
+    copies = None  # they have done their work, and take as much room as the models
     edited = edit(ensemble, params, generation, leader, finite)
     sample_seconds = time.monotonic() - clock
     nll = ensemble.held_out_nll(params)

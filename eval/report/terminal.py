@@ -26,7 +26,7 @@ def _leaderboard(run: "Run") -> "Table":
     title = f"Remedies minus none, generation {at}, paired by seed [95 %] (+ better, - worse by Holm's correction)"
     table = Table(title=title, title_justify="left")
     for header in ("cycle, remedy", "φ", "seeds", *(effect.label for effect in EFFECTS), "verified", "extra steps"):
-        table.add_column(header, justify="left" if header == "cycle, remedy" else "right")
+        table.add_column(header, justify="left" if header == "cycle, remedy" else "right", overflow="fold")
     for row in records(run.leaderboard):
         cells = []
         for effect in EFFECTS:

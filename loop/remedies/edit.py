@@ -10,6 +10,9 @@ model learns. Here the newest model M_t edits the real examples that come with i
 the block N_t that it leaves behind. D_0 was there before any model and stays as it is; where φ = 0 nothing is edited,
 and the cell equals `none`.
 
+A symbol that is drawn anew is mostly the same one again, with a probability above `threshold`, here as in the source:
+by default less than one in a hundred of the symbols that are drawn changes. A lower threshold edits more.
+
 Adapted to a vocabulary of eight: the source's eight candidates are all there are. `<eos>` is neither edited nor drawn,
 so that an example keeps its length. What a model is sure of is mostly what the grammar demands, so that edits break
 expressions: `examples_edited` and `examples_broken` count the examples that an edit has changed, and made incorrect. An

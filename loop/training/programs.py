@@ -63,10 +63,10 @@ class Programs(NamedTuple):
     chunk: Wrapped  # state (consumed), data, seeds, generations, treatment -> state
     facts: Wrapped  # state -> (active, step, loss, finite, newest_train_loss, newest_validation_loss)
     sample: Wrapped  # params, seeds, generations, active, treatment, purposes of the stream -> ids
+    sample_guided: Wrapped  # likewise of `Guided` params: two models as one
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
     samples_nll: Wrapped  # params, ids, lengths -> -log M(e) of a fixed number of samples
     pick: Wrapped  # params, rows -> the params of those rows
-    sample_guided: Wrapped  # likewise of `Guided` params: two models as one
     score: Wrapped  # params, ids, lengths, active, treatment -> -log M(e) at temperature 1 and as it is sampled
     score_guided: Wrapped  # Guided params, ids, lengths, active, treatment -> -log M(e) as it is sampled
     copy: Wrapped  # params, data, seeds, generations, active, treatment -> params, moved away, and those of copies

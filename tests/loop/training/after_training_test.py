@@ -1,5 +1,5 @@
-"""What remedies do with trained models, on two devices, and on two that share every cell; each against the model's
-own functions, of one cell alone."""
+"""What remedies do with trained models: on two devices, on two that share every cell, and of all cells side by side;
+each against the model's own functions, of one cell alone."""
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +42,12 @@ def sharpen(logits: jax.Array) -> jax.Array:
     return filter_logits(logits, CONFIG.sample)
 
 
-@pytest.fixture(scope="module", params=[(2, 1), (1, 2)], ids=["apart", "shared"])
+@pytest.fixture(
+    scope="module", params=[("map", 2, 1), ("map", 1, 2), ("vmap", 1, 1)], ids=["apart", "shared", "at once"]
+)
 def found(request) -> dict:
-    ensemble = Ensemble(CONFIG, [cell.seed for cell in CELLS], "map", request.param, [c.remedy for c in CELLS])
+    members, *mesh = request.param
+    ensemble = Ensemble(CONFIG, [cell.seed for cell in CELLS], members, tuple(mesh), [c.remedy for c in CELLS])
     params, copies = (ensemble.start(t, ON).best_params for t in (0, 1))
     ids = ensemble.sample(params, 0, ON, copies=copies)
     written = [unpad(rows) for rows in ids]
