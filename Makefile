@@ -1,4 +1,5 @@
-# `make demo` runs the demo sweep into runs/demo, `make test` the tests, `make quick` those that are not slow.
+# `make demo` runs the demo sweep into runs/demo, `make study` every part of the study into runs/study (hours; it goes on
+# where it was stopped; SCALE=tiny: minutes), `make test` the tests, `make quick` those that are not slow.
 # All set up .venv first, once.
 
 PYTHON ?= python3
@@ -9,10 +10,16 @@ INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/py
 # A file's tests stay on one worker, which has their fixtures; the files with slow tests come first (tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick check clean
+.PHONY: demo study test quick check clean
 
 demo: .venv/installed
 	$(BIN)/python -m launch.main --config=launch/presets/demo.py --workdir=runs/demo
+
+STUDY := grid long temperature examples first_pool depth width
+study: .venv/installed
+	for part in $(STUDY); do \
+	  $(BIN)/python -m launch.main --config=launch/presets/study.py:$$part$(SCALE:%=-%) --workdir=runs/study$(SCALE:%=-%)/$$part \
+	  || exit $$?; done
 
 test: .venv/installed-test
 	$(PYTEST)

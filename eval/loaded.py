@@ -19,7 +19,7 @@ from logic.language import Language
 from logic.languages import language_of
 from loop.cell import Cell
 from loop.examples import Examples
-from loop.remedies import sampling_with
+from loop.remedies import guides, sampling_with
 from loop.storage.reader import RunReader
 from loop.storage.shards import open_run
 from loop.streams import Purpose, generator, key
@@ -166,7 +166,15 @@ def _sampler(model: ModelConfig, config: SampleConfig, num_samples: int) -> Call
 
 
 def resample(loaded: LoadedGeneration, how: Sampling = OWN) -> list[bytes]:
-    """Draws new samples from a model; the run's own ones where `how` has the run's settings."""
+    """Draws new samples from a model; the run's own ones where `how` has the run's settings.
+
+    Raises UsageError for a cell whose samples were guided by a second model: of a run, only the first is stored.
+    """
+    if guides(loaded.cell.remedy):
+        raise UsageError(
+            f"cell = {loaded.cell.name}: a copy of the model guided its samples and is not stored, so that no more can "
+            "be drawn; allowed are likelihoods alone: --num_samples=0"
+        )
     settings = dataclasses.asdict(how.of(loaded))
     seed, num_samples = np.uint32(settings.pop("seed")), settings.pop("num_samples")
     sample = _sampler(loaded.model, dataclasses.replace(loaded.sample, **settings), num_samples)

@@ -133,12 +133,11 @@ def settings_of(config: Config) -> list[Setting]:
 
 def first_data(config: Config, real: Real) -> dict[int, np.ndarray]:
     """Log-shares of the D_0 that the sweep's cells of each seed begin with."""
-    from loop.streams import Purpose, generator  # brings JAX
+    from loop.blocks import initial_training_set  # brings JAX
 
     found = {}
     for seed in config.sweep.seeds:
-        examples = config.language.sample(config.loop.num_examples, generator(seed, 0, Purpose.REAL_DATA))
-        found[seed] = real.empirical(examples, config.model.context_length)
+        found[seed] = real.empirical(initial_training_set(config, seed).expressions, config.model.context_length)
     return found
 
 

@@ -31,6 +31,7 @@ def _config(record: Mapping[str, Any]) -> Config | None:
         known = [name for name in given["sweep"]["cycles"] if name in CYCLES]
         cycles = [name for name in known if CYCLES[name].is_control or CYCLES[name].newest_share(1.0, 0) is not None]
         loop = {name: given["loop"][name] for name in ("generations", "num_examples", "num_samples", "renewal_share")}
+        loop["first_pool"] = given["loop"].get("first_pool")  # version 0.1 had none
         return Config(
             language_of(given["language"]),
             ModelConfig(context_length=given["model"]["context_length"]),

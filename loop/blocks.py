@@ -14,8 +14,8 @@ from loop.config import Config
 from loop.cycles import CYCLES
 from loop.cycles.cycle import random_subset
 from loop.examples import Examples, concatenate
-from loop.remedies import acting, reach, remedies_of
-from loop.remedies.remedy import Pool, settle
+from loop.remedies import acting, needing, reach, remedies_of
+from loop.remedies.remedy import FIRST_DATA, Pool, settle
 from loop.streams import Purpose, generator
 
 # float32_N: nats_0 of the samples of this generation under its model, nats_1 of those of the generation before, …;
@@ -29,6 +29,7 @@ class Written(NamedTuple):
     samples: Examples  # S_t
     verdicts: Verdicts  # on S_t
     scores: Scores
+    edited: Sequence[bytes] = ()  # the fresh examples of N_t as the model has edited them, if a remedy wants that
 
 
 def real_examples(config: Config, seed: int, generation: int, n: int) -> Examples:
@@ -37,9 +38,19 @@ def real_examples(config: Config, seed: int, generation: int, n: int) -> Example
     return Examples.drawn(config.language.sample(n, rng), generation)
 
 
+def fresh_examples(config: Config, cell: Cell, generation: int) -> Examples:
+    """The real part of N_t, as it is drawn."""
+    return real_examples(config, cell.seed, generation + 1, config.num_fresh(cell, generation))
+
+
 def initial_training_set(config: Config, seed: int) -> Examples:
-    """D_0: all real."""
-    return real_examples(config, seed, 0, config.loop.num_examples)
+    """D_0: all real; less diverse than the real distribution where it comes from a pool (`loop.first_pool`)."""
+    m, pool = config.loop.num_examples, config.loop.first_pool
+    drawn = real_examples(config, seed, 0, m)
+    if pool is None:
+        return drawn
+    chosen = generator(seed, 0, Purpose.POOL).integers(pool, size=m)  # of the first: smaller pools are parts of larger
+    return Examples.drawn([drawn.expressions[i] for i in chosen], 0)
 
 
 def held_out_expressions(config: Config) -> list[bytes]:
@@ -55,7 +66,9 @@ def incoming_block(
     chosen = selected(config, cell, generation, wanted, written, past)
     if chosen is None:
         chosen = random_subset(written.samples, wanted, generator(cell.seed, generation, Purpose.BLOCK))
-    fresh = real_examples(config, cell.seed, generation + 1, config.num_fresh(cell, generation))
+    fresh = fresh_examples(config, cell, generation)
+    if acting(remedies_of(cell.remedy), "edit"):
+        fresh = fresh.edited(written.edited, generation)
     return concatenate([chosen, fresh])
 
 
@@ -81,11 +94,15 @@ def selected(
 def _pool(config: Config, cell: Cell, written: Written, past: Sequence[Written]) -> Pool:
     """What the cell's remedies choose from, the newest generation first."""
     parts = []
-    for age, (samples, verdicts, _) in enumerate([written, *past][: reach(cell.remedy)]):
+    asked = needing(remedies_of(cell.remedy), FIRST_DATA)
+    real = initial_training_set(config, cell.seed).expressions if asked else []
+    for age, one in enumerate([written, *past][: reach(cell.remedy)]):
         nats, by_itself = (
             written.scores.get(f"{name}_{age}", np.zeros(0, np.float32)) for name in ("nats", "written_nats")
         )
-        parts.append(Pool(samples, verdicts, nats, by_itself, config.language, config.model.context_length))
+        parts.append(
+            Pool(one.samples, one.verdicts, nats, by_itself, config.language, config.model.context_length, real)
+        )
     return Pool.union(parts)
 
 

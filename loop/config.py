@@ -78,6 +78,7 @@ class LoopConfig:
     generations: int = 50  # models trained: M_0 … M_{generations - 1}
     num_examples: int = 10_000  # m, examples in D_0
     num_samples: int = 10_000  # n, samples each model writes
+    first_pool: int | None = None  # D_0 is drawn, with replacement, from so many real examples; None: from all of them
     num_held_out: int = 2_000  # real expressions, the same for all cells, on which models are compared with the truth
     renewal_share: float | None = None  # ρ, incoming block / m; None: 1 for expanding, 0.5 for incremental
 
@@ -85,6 +86,9 @@ class LoopConfig:
         _check(self.generations >= 1, "loop.generations", self.generations, "allowed are integers from 1")
         _check(self.num_examples >= 2, "loop.num_examples", self.num_examples, "allowed are integers from 2")
         _check(self.num_samples >= 1, "loop.num_samples", self.num_samples, "allowed are integers from 1")
+        if (pool := self.first_pool) is not None:
+            allowed = f"allowed are integers from 1 to loop.num_examples = {self.num_examples}, or None"
+            _check(1 <= pool <= self.num_examples, "loop.first_pool", pool, allowed)
         _check(self.num_held_out >= 1, "loop.num_held_out", self.num_held_out, "allowed are integers from 1")
         if self.renewal_share is not None:
             share = self.renewal_share

@@ -61,6 +61,12 @@ class Examples:
         chosen = [self.expressions[i] for i in rows.tolist()]
         return Examples(chosen, self.source[rows], self.generation[rows], self.index[rows], self.root[rows])
 
+    def edited(self, expressions: Sequence[bytes], generation: int) -> "Examples":
+        """The same examples as the model of a generation has edited them: what it has changed descends from it."""
+        changed = np.array([a != b for a, b in zip(self.expressions, expressions, strict=True)], bool)
+        root = np.where(changed, generation, self.root).astype(np.int32)
+        return dataclasses.replace(self, expressions=list(expressions), root=root)
+
     @property
     def real_fraction(self) -> float:
         """Share of the examples that were drawn from the real distribution."""

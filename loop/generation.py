@@ -1,7 +1,6 @@
 """One generation of every cell: train M_t from scratch on D_t, let it write S_t, and verify what it wrote."""
 
 import dataclasses
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +16,12 @@ from loop.config import Config
 from loop.examples import Examples
 from loop.learners.host import run_learners
 from loop.outcome import Outcome, exchange
-from loop.remedies import acting, needing, network_part, remedies_of
-from loop.remedies.remedy import SURPRISE, WRITTEN
+from loop.remedies import network_part
 from loop.storage.checkpoints import Checkpoint
-from loop.streams import Purpose, generator
+from loop.training.after_training import combine, edit, score
 from loop.training.curves import Curves
-from loop.training.data import TrainData, lay_out
+from loop.training.data import lay_out_cells
 from loop.training.ensemble import Ensemble, Facts
-from loop.training.memory import capacity
 from loop.training.self_likelihood import judge
 from loop.training.train import TrainState
 
@@ -91,24 +88,28 @@ def _run_networks(
     leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
 
-    trained = _train(config, ensemble, cells, generation, training_sets, active, between, saved)
-    state, facts, curves, train_seconds = trained
+    state, facts, curves, train_seconds = _train(
+        config, ensemble, cells, generation, training_sets, active, between, saved
+    )
+    state = state.replace(opt_state=None, params=None)  # makes room for copies, and for the models of generation 0
     clock = time.monotonic()
     finite = facts.finite & active
-    state = _combine(config, ensemble, cells, generation, state, finite)
-    ids = ensemble.sample(state.best_params, generation, finite)
+    params, copies = combine(ensemble, generation, state.best_params, finite)
+    state = state.replace(best_params=params)
+    ids = ensemble.sample(params, generation, finite, copies=copies)
     written = [unpad(ids[i]) if finite[i] else [] for i in range(len(cells))]
-    scores = _score(config, ensemble, cells, state.best_params, written, past, _followed(leader), finite)
+    scores = score(ensemble, params, copies, written, past, leader, finite)
+    copies = None
+    edited = edit(ensemble, params, generation, leader, finite)
     sample_seconds = time.monotonic() - clock
-    nll = ensemble.held_out_nll(state.best_params)
-    state = state.replace(opt_state=None, params=None)  # makes room for the models of generation 0
-    likelihoods = judge(ensemble, state.best_params, generation, written, finite, leader)
+    nll = ensemble.held_out_nll(params)
+    likelihoods = judge(ensemble, params, generation, written, finite, leader)
 
     host = ensemble.get(state)
     trained_here = np.flatnonzero(active).tolist()
-    params = {i: ensemble.place(jax.tree.map(lambda x, i=i: x[i], host.best_params), i) for i in trained_here}
+    stored = {i: ensemble.place(jax.tree.map(lambda x, i=i: x[i], host.best_params), i) for i in trained_here}
     outcomes = {}
-    for i in params:
+    for i in stored:
         train = training_sets[cells[i]]
         if train is None or owner[cells[i]] != jax.process_index():
             continue
@@ -125,74 +126,13 @@ def _run_networks(
         status = None if finite[i] else f"loss not finite at step {facts.step[i]}"
         samples = Examples.written(written[i], generation, train)
         verdicts = config.language.verify(samples.expressions)
-        checkpoint = Checkpoint(params[i], train, counters, nll[i])
+        checkpoint = Checkpoint(stored[i], train, counters, nll[i])
         outcomes[cells[i]] = Outcome(checkpoint, samples, verdicts, status, curves.of(i), scores.get(cells[i], {}))
-    outcomes = exchange(outcomes, {cells[i]: params[i] for i in params})
-    return _of_all_cells(outcomes, leader)
-
-
-def _combine(
-    config: Config,
-    ensemble: Ensemble,
-    cells: list[Cell],
-    generation: int,
-    state: TrainState,
-    active: np.ndarray,
-) -> TrainState:
-    """The state with the parameters that are sampled as remedies move them away from what self-training does."""
-    moved = np.array([bool(acting(remedies_of(cell.remedy), "combine")) for cell in cells])
-    if not (moved & active).any():
-        return state
-    ids = ensemble.sample(state.best_params, generation, moved & active, Purpose.OWN)
-    most = capacity(config)[1]
-    nothing = Examples.drawn([], generation)
-    own = {
-        cell: Examples.written(unpad(ids[i])[:most], generation, nothing)
-        for i, cell in enumerate(cells)
-        if (moved & active & ensemble.held)[i]
+    outcomes = exchange(outcomes, {cells[i]: stored[i] for i in stored})
+    return {
+        cell: dataclasses.replace(outcome, edited=edited.get(cell, ()))
+        for cell, outcome in _of_all_cells(outcomes, leader).items()
     }
-    sets: dict[Cell, Examples | None] = {cell: own.get(cell) for cell in cells}
-    data = _lay_out(config, ensemble, cells, generation, sets, moved & active)
-    return state.replace(best_params=ensemble.away_from_copies(state.best_params, data, generation, moved & active))
-
-
-def _score(
-    config: Config,
-    ensemble: Ensemble,
-    cells: list[Cell],
-    params: dict,
-    written: list[list[bytes]],
-    past: Mapping[Cell, Sequence[list[bytes]]],
-    followers: Mapping[Cell, list[Cell]],
-    active: np.ndarray,
-) -> dict[Cell, dict[str, np.ndarray]]:
-    """Scores of what the cells have written, now and before, where remedies of theirs or of their followers ask."""
-    asks = {
-        cell: needing([r for c in followers[cell] for r in remedies_of(c.remedy)], SURPRISE, WRITTEN)
-        for cell in followers
-    }
-    wanted = active & np.array([bool(asks.get(cell)) for cell in cells])
-    if not wanted.any():
-        return {}
-    parts = [[written[i], *past.get(cell, [])] if wanted[i] else [] for i, cell in enumerate(cells)]
-    plain, sampled = ensemble.score(params, [[e for part in p for e in part] for p in parts], wanted)
-    scores: dict[Cell, dict[str, np.ndarray]] = {}
-    for i in np.flatnonzero(wanted & ensemble.held).tolist():
-        cuts = np.cumsum([len(part) for part in parts[i]])
-        mine: dict[str, np.ndarray] = {}
-        for name, need, nats in (("nats", SURPRISE, plain), ("written_nats", WRITTEN, sampled)):
-            if needing(asks[cells[i]], need):
-                mine |= {f"{name}_{age}": x for age, x in enumerate(np.split(nats[i], cuts)[:-1])}
-        scores[cells[i]] = mine
-    return scores
-
-
-def _followed(leader: Mapping[Cell, Cell]) -> dict[Cell, list[Cell]]:
-    """The cells that each leader works for, itself included."""
-    followers: dict[Cell, list[Cell]] = {}
-    for cell, first in leader.items():
-        followers.setdefault(first, []).append(cell)
-    return followers
 
 
 def _train(
@@ -208,7 +148,7 @@ def _train(
     """The state when no active cell has steps left, what is known of it, how it got there, and the seconds that it
     took in all."""
     clock = time.monotonic()
-    data = _lay_out(config, ensemble, cells, generation, training_sets, active)
+    data = ensemble.put_data(*lay_out_cells(config, cells, generation, training_sets, active))
     begun = _saved_trees(cells, generation, active, saved or {})
     if saved is None:
         state = ensemble.start(generation, active)
@@ -250,49 +190,6 @@ def _saved_trees(
     it may have been another one."""
     same = {_alike(cell): tree for cell, tree in saved.items()} if generation == 0 else {}
     return [saved.get(cell) or same.get(_alike(cell)) if on else None for cell, on in zip(cells, active, strict=True)]
-
-
-def _lay_out(
-    config: Config,
-    ensemble: Ensemble,
-    cells: list[Cell],
-    generation: int,
-    training_sets: Mapping[Cell, Examples | None],
-    active: np.ndarray,
-) -> TrainData:
-    symbols, examples = capacity(config)
-    weigh = {cell: next(iter(acting(remedies_of(cell.remedy), "weigh")), None) for cell in cells}
-    weight = np.zeros(symbols, np.float32) if any(weigh.values()) else None
-    blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.zeros((), np.int32)] * 4)
-    blank = dataclasses.replace(blank, weight_C=weight)
-    real = config.train.validation == "real"
-
-    def weights(cell: Cell, train: Examples) -> np.ndarray | None:
-        remedy = weigh[cell]
-        if remedy is not None:
-            return remedy.weights(train)
-        return None if weight is None else np.ones(len(train))
-
-    return ensemble.put_data(
-        [
-            lay_out(
-                train,
-                generator(cell.seed, generation, Purpose.SHUFFLE),
-                config.train.validation_fraction,
-                (symbols, examples),
-                functools.partial(_real_validation, config, cell, generation) if real else None,
-                weights(cell, train),
-            )
-            if on and (train := training_sets[cell]) is not None
-            else None
-            for cell, on in zip(cells, active, strict=True)
-        ],
-        blank,
-    )
-
-
-def _real_validation(config: Config, cell: Cell, generation: int, n: int) -> list[bytes]:
-    return config.language.sample(n, generator(cell.seed, generation, Purpose.VALIDATION))
 
 
 def _leaders(owner: Mapping[Cell, int], generation: int) -> dict[Cell, Cell]:

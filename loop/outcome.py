@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,12 @@ class Outcome:
     # of the training, float64 [evaluations, 4]: loop/storage/curve_files.py
     curve: np.ndarray = dataclasses.field(default_factory=no_curve)
     scores: Scores = dataclasses.field(default_factory=dict)  # of S_t and earlier samples, for remedies; see blocks.py
+    edited: Sequence[bytes] = ()  # the fresh examples of N_t as a remedy has edited them
 
     @property
     def written(self) -> Written:
         """All that the next training set is made of."""
-        return Written(self.samples, self.verdicts, self.scores)
+        return Written(self.samples, self.verdicts, self.scores, self.edited)
 
 
 def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[Cell, Outcome]:
@@ -48,6 +49,16 @@ def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[C
     for payload in multihost.gather(_pack(mine)):
         theirs |= _unpack(payload, params)
     return {cell: mine.get(cell) or theirs[cell] for cell in params}
+
+
+def exchange_edited(mine: Mapping[Cell, Sequence[bytes]]) -> dict[Cell, list[bytes]]:
+    """The edited examples of all cells, from those of the cells that this process holds."""
+    payload = json.dumps([[cell.keys, [e.hex() for e in edited]] for cell, edited in mine.items()])
+    return {
+        Cell(**keys): [bytes.fromhex(e) for e in edited]
+        for part in multihost.gather(payload.encode())
+        for keys, edited in json.loads(part)
+    }
 
 
 def _pack(outcomes: Mapping[Cell, Outcome]) -> bytes:

@@ -50,7 +50,7 @@ class Recorder:
         alive = {cell: outcome for cell, outcome in outcomes.items() if outcome.status is None}
         if alive:
             if multihost.is_writer():
-                samples = {cell: (o.samples.expressions, o.verdicts, o.scores) for cell, o in alive.items()}
+                samples = {cell: (o.samples.expressions, o.verdicts, o.scores, o.edited) for cell, o in alive.items()}
                 self.directory.write_samples(generation, samples)
             self.directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
             self.directory.wait()

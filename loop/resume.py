@@ -116,7 +116,7 @@ def _rebuild_cell(
             warn(error.args[0])
             return loop, t
         samples = Examples.written(stored.expressions, t, loop.training_set)
-        loop.advance(config, cell, t, Written(samples, stored.verdicts, stored.scores))
+        loop.advance(config, cell, t, Written(samples, stored.verdicts, stored.scores, stored.edited))
     return loop, start
 
 
@@ -206,5 +206,5 @@ def _read_outcomes(
             )
             return None
         samples = Examples.written(stored.expressions, generation, loop.training_set)
-        outcomes[cell] = Outcome(trained, samples, stored.verdicts, scores=stored.scores)
+        outcomes[cell] = Outcome(trained, samples, stored.verdicts, scores=stored.scores, edited=stored.edited)
     return outcomes

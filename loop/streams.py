@@ -29,6 +29,8 @@ class Purpose(enum.IntEnum):
     SELECT = 12  # which samples a remedy chooses
     COPY = 13  # training windows of a copy that learns from its own samples
     OWN = 14  # the samples that it learns from
+    EDIT = 15  # symbols of real examples that a model draws anew
+    POOL = 16  # which examples of a pool make the first training set
 
 
 def generator(seed: int, generation: int, purpose: Purpose) -> np.random.Generator:

@@ -24,7 +24,7 @@ class Forward(Protocol):
     """Reads whole sequences."""
 
     def __call__(
-        self, config: ModelConfig, params: dict, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
+        self, config: ModelConfig, params: Any, ids_BT: jax.Array | np.ndarray, dropout_key: jax.Array | None = None
     ) -> jax.Array: ...
 
 

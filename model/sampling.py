@@ -9,13 +9,13 @@ Sample i is a function of the parameters, the key and i, up to rounding: neither
 Axes: N samples, B rows, T context length, V vocabulary.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from model.config import ModelConfig, SampleConfig
-from model.models import model_of
+from model.models import Model, model_of
 
 EOS = 0  # what a sample begins after and ends before
 AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; on CPUs, whose caches hold few
@@ -65,19 +65,22 @@ def rows(config: SampleConfig, num_samples: int) -> int:
 class Sample(Protocol):
     """Writes the samples `first`, `first` + 1, … of a key."""
 
-    def __call__(self, params: dict, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array: ...
+    def __call__(self, params: Any, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array: ...
 
 
-def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: str | None = None) -> Sample:
+def sampler(
+    model: ModelConfig, config: SampleConfig, num_samples: int, axis: str | None = None, net: Model | None = None
+) -> Sample:
     """Returns sample(params, key, first=0, own=None) -> uint8 ids_NT.
 
     A sample is what follows an `<eos>`, filled with `<eos>` from its end on, or cut at context_length symbols.
     `axis` names a vmap over several models: all go on until the last one is through, with one clock for their caches.
+    `net` says whose parameters these are; None: the configuration's architecture.
     """
     N, T, B = num_samples, model.context_length, rows(config, num_samples)
-    net = model_of(model)
+    net = net or model_of(model)
 
-    def one_pass(params: dict, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int, own: Own) -> tuple:
+    def one_pass(params: Any, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int, own: Own) -> tuple:
         """Writes the samples that are not done. One that is longer than `places` symbols stays not done."""
         order_N = jnp.argsort(done_N, stable=True)
         waiting = N - jnp.sum(done_N)
@@ -112,7 +115,7 @@ def sampler(model: ModelConfig, config: SampleConfig, num_samples: int, axis: st
         start = (ids_NT, done_N, first_B, jnp.full(B, EOS, jnp.int32), jnp.int32(B), cache)
         return jax.lax.while_loop(unfinished, write, start)[:2]
 
-    def sample(params: dict, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array:
+    def sample(params: Any, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array:
         key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(N))
         ids_NT, done_N = jnp.zeros((N, T), jnp.uint8), jnp.zeros(N, bool)
         for places in sorted({min(SHORT, T), T}):

@@ -22,7 +22,7 @@ def measure_generation(config: Config, cell: Cell, generation: int, outcome: Out
         training_set=trained.training_set,
         held_out=held_out_expressions(config),
         held_out_nll=trained.held_out_nll,
-        counters=trained.counters | costs(config, cell, generation),
+        counters=trained.counters | costs(config, cell, generation, outcome.edited),
         subsets=generator(cell.seed, generation, Purpose.MEASURE),
         subset_size=config.loop.num_examples,
     )

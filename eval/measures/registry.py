@@ -45,6 +45,7 @@ MEASURES: tuple[Measure | Family, ...] = (  # in the order of the columns
     *likelihood.MEASURES,
     *self_likelihood.MEASURES,
     *training.MEASURES,
+    training.broken,
 )
 
 Row = dict[str, float | None]  # None: not defined, such as the depth of the samples in the support without any

@@ -1,6 +1,7 @@
 """How the training went and what it took: counted while it ran."""
 
 from eval.measures.measure import TRAINING, Measure
+from logic.language import Language
 
 _OF_TRAINING = ("train_loss", "validation_loss", "steps", "train_tokens")  # by gradient descent
 
@@ -28,4 +29,16 @@ MEASURES = (
         "",
         "drawn from the real distribution for this and all earlier training sets",
     ),
+    _counter(
+        "examples_edited",
+        "real examples edited",
+        "",
+        "real examples for the next training set that a remedy has changed",
+    ),
 )
+
+
+def broken(language: Language) -> list[Measure]:
+    """Where a language says what is correct, what an edit has made incorrect."""
+    meaning = "of them, those that are no longer correct"
+    return [_counter("examples_broken", "real examples broken", "", meaning)] if language.correct else []

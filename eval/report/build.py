@@ -19,6 +19,7 @@ from loop.cycles import CONTROLS
 from loop.storage.atomic_files import write_atomically
 from loop.storage.pooled import PooledRun, pool
 from loop.storage.reader import RunReader
+from loop.storage.same_run import completed
 from loop.storage.shards import ShardedRun
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Run:
     metrics: "pd.DataFrame"
     statuses: list[Mapping[str, Any]]
     summary: "Summary"
+    overview: "pd.DataFrame"  # all that is said of its groups
     findings: "list[Finding]"
     comparisons: list[dict[str, Any]]  # of fresh ratios, as rows of a table
     declines: list[str]  # one sentence per (cycle, fresh ratio): by how much diversity fell, and whether it goes on
@@ -102,6 +104,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     """Reads and summarises a run. Raises UsageError where there is no run, or none of its generations is finished."""
     from eval.references import references
     from eval.statistics import decomposition, fall, findings, leaderboard, summary
+    from eval.statistics.overview import overview
 
     record = directory.config()
     with usage_errors():
@@ -115,6 +118,7 @@ def read_run(directory: RunReader, label: str = "") -> Run:
     fields = references(record)
     found = findings.findings(metrics, falls, decomposition.prediction(falls, fields.fields))
     sentences = [fall.sentence(decline) for decline in falls]
+    decompositions = decomposition.decompose(metrics, fields.fields)
     comparisons = [fall.record(comparison) for comparison in fall.comparisons(metrics)]
     return Run(
         label,
@@ -123,11 +127,12 @@ def read_run(directory: RunReader, label: str = "") -> Run:
         metrics,
         statuses,
         summarised,
+        overview(summarised, falls, decompositions),
         found,
         comparisons,
         sentences,
         fields,
-        decomposition.decompose(metrics, fields.fields),
+        decompositions,
         language,
         controls,
         leaderboard.leaderboard(metrics),
@@ -156,7 +161,18 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     import jinja2
     import pandas as pd
 
-    from eval.report import charts, decomposition_figure, depths, effects, figures, functions, page, samples, text
+    from eval.report import (
+        charts,
+        decomposition_figure,
+        depths,
+        effects,
+        figures,
+        functions,
+        page,
+        response_figure,
+        samples,
+        text,
+    )
     from eval.statistics import curves, decomposition, findings, leaderboard, summary
 
     controls = frozenset().union(*(run.controls for run in runs))
@@ -164,9 +180,12 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
     drawn = figures.draw_all({run.label: run.metrics for run in runs}, folder, subject, runs[0].references.fields)
     drawn += decomposition_figure.draw_and_save({run.label: run.decompositions for run in runs}, folder)
     drawn += effects.draw_effects(runs[0].leaderboard, folder)
-    for part in ("cells", "groups"):
-        tables = [getattr(run.summary, part).assign(run=run.label) for run in runs]
-        table = pd.concat(tables, ignore_index=True)
+    configs = {run.label: completed(run.record["config"]) for run in runs}
+    summaries, overviews = ({run.label: getattr(run, name) for run in runs} for name in ("summary", "overview"))
+    drawn += response_figure.draw_and_save(configs, summaries, overviews, controls, folder)
+    for part, tables in (("cells", [run.summary.cells for run in runs]), ("groups", [run.overview for run in runs])):
+        labelled = [table.assign(run=run.label) for run, table in zip(runs, tables, strict=True)]
+        table = pd.concat(labelled, ignore_index=True)
         table[["run", *table.columns.drop("run")]].to_csv(folder / f"summary_{part}.csv", index=False)
     pairs = [{"run": run.label, **c} for run in runs for c in run.comparisons]
     pd.DataFrame(pairs).to_csv(folder / "comparisons.csv", index=False)

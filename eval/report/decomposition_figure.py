@@ -72,11 +72,11 @@ def draw(runs: Mapping[str, Sequence[Decomposition]]) -> tuple[Figure, pd.DataFr
                     ax.set_axis_off()
                     continue
                 ends.append(_draw_panel(ax, row[ratio]))
-                ax.set_title(f"{cycle}, φ = {ratio:g}" + (f" · {label}" if len(runs) > 1 else ""))
+                ax.set_title(f"{cycle}, φ = {ratio:g}")
                 ax.tick_params(labelbottom=True, labelleft=True)
                 handles, names = ax.get_legend_handles_labels()
                 entries |= dict(zip(names, handles, strict=True))
-            row_of_axes[0].set_ylabel("change of diversity")
+            row_of_axes[0].set_ylabel(f"{label}\nchange of diversity" if len(runs) > 1 else "change of diversity")
         # The intervals of two seeds are many times as long as any change: what goes beyond the bars is cut off.
         low, high = min(ends)[0], max(high for _, high in ends)
         axes[0, 0].set_ylim(low - 0.12 * (high - low or 1), high + 0.12 * (high - low or 1))

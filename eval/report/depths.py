@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eval.report.build import Run
 
 DEEPER = 2  # depths beyond those of real samples that have a row; the last one stands for all that is deeper
+_ROUNDING = 1e-9  # sums of shares times correctness that are equal differ by as much
 _MOST = 20  # depths that have a row, where those of real samples are not known
 
 
@@ -78,7 +79,7 @@ def depth_tables(run: "Run") -> list[DepthTable]:
             f"{_points(total)} points: {_points(composition)} because other depths became frequent, "
             f"{_points(within)} because samples of equal depth were correct more or less often."
         )
-        if not any(any(change) for change in changes):
+        if all(abs(part) < _ROUNDING for change in changes for part in change):
             sentence = f"{name}: correctness was {before:.1%} in generations {ends[0]} and {ends[1]} alike."
         size = _rows(run.language, max(len(x.samples_D) for x in both))
         folded = both[0].to(size, fold=True), both[1].to(size, fold=True)

@@ -30,7 +30,7 @@ class Effect(NamedTuple):
 
 EFFECTS = (
     Effect("diversity", DIVERSITY, "diversity", True),
-    Effect("kl", "kl_from_real", "KL(real ‖ model), nats", False),
+    Effect("kl", "kl_paired", "KL(real ‖ model), nats", False),
     Effect("coverage", "support_coverage", "coverage", True),
     Effect("correctness", CORRECTNESS, "correctness", True),
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from eval.statistics.curves import CELL, CONTROL, CORRECTNESS, GROUP, Key
-from eval.statistics.intervals import CHANGE, FRACTION, FROM_ZERO, mean_interval
+from eval.statistics.intervals import ANY, CHANGE, FRACTION, FROM_ZERO, mean_interval
 from eval.statistics.onset import Median, Onset, group_onset, half_life, median_time
 from loop.cell import Cell
 from loop.storage.metrics_files import columns_of
@@ -17,7 +17,9 @@ MEASURES = {  # name in the summary: column of the metrics
     "diversity": "levenshtein_diversity",
     "correctness": CORRECTNESS,
     "unique_fraction": "unique_fraction",
+    "kl": "kl_paired",
 }
+BOUNDS = {"diversity_change": CHANGE, "kl_first": ANY, "kl_last": ANY}  # of means; all else is a fraction
 VALUES = (*(f"{name}_{when}" for name in MEASURES for when in ("first", "last")), "diversity_change")
 TIMES = ("onset", "half_life")  # estimated, in generations; not every cell or group gets there
 SIGNS = ("self_nll", "first_model_nll")  # columns whose fall may come before that of diversity
@@ -72,7 +74,8 @@ def _cell_summary(table: pd.DataFrame) -> dict[str, Any]:
         "collapse_generation": _first_generation(table, table["top1_share"] == 1),
     }
     for name, column in MEASURES.items():
-        summary[f"{name}_first"], summary[f"{name}_last"] = float(first[column]), float(last[column])
+        for when, row in (("first", first), ("last", last)):
+            summary[f"{name}_{when}"] = float(row.get(column, np.nan))
     summary["half_life"] = half_life(diversity)
     changed = len(table) > 1
     summary["diversity_change"] = relative_change(diversity.iloc[0], diversity.iloc[-1]) if changed else None
@@ -106,7 +109,7 @@ def _group_summary(cells: pd.DataFrame, onset: Onset) -> dict[str, Any]:
         estimate = mean_interval(reached if len(reached) == len(cells) else [], FROM_ZERO)
         summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     for name in VALUES:
-        estimate = mean_interval(complete[name], CHANGE if name == "diversity_change" else FRACTION)
+        estimate = mean_interval(complete[name], BOUNDS.get(name, FRACTION))
         summary |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     summary |= {"onset": onset.generation, "onset_low": onset.low, "onset_high": onset.high}
     measured = cells[cells["last_generation"].notna()]

@@ -5,6 +5,7 @@ collapses, or stops early, takes less.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,17 @@ from launch.planning.devices import ASSUMED_BANDWIDTH_SHARE, Device, Share
 from launch.planning.flops import forward_flops, train_flops
 from logic import streams
 from loop.config import Config
-from loop.training.memory import CellBytes, bytes_per_cell, groups, num_params, sampler_rows
+from loop.remedies import acting, guides, needing, remedies_of
+from loop.remedies.remedy import SURPRISE, WRITTEN
+from loop.training.memory import (
+    CellBytes,
+    bytes_per_cell,
+    groups,
+    num_params,
+    num_to_edit,
+    num_to_score,
+    sampler_rows,
+)
 
 # Seconds of one core, measured on an AMD EPYC with samples of the paper's language: see docs/scaling.md.
 HOST_SECONDS_PER_PAIR = 1 / 38e6  # edit distances of distinct expressions, on all cores
@@ -22,11 +33,11 @@ STATES_ON_DISK = 5  # two of a generation are kept while the third is written, a
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Of one cell and generation."""
+    """Of one cell and generation, the mean over the cells where remedies take more of some."""
 
     train_tokens: int
-    train_flops: float
-    evaluation_flops: float  # losses between the steps, and held-out expressions at the end
+    train_flops: float  # steps of copies that remedies train included
+    evaluation_flops: float  # losses between the steps, held-out expressions, and what remedies score or edit
     sample_symbols: float
     sample_flops: float
     sample_bytes: (
@@ -41,7 +52,7 @@ class Work:
 
 
 def work(config: Config, accelerator: bool) -> Work:
-    """What one cell's generation takes, training to the last step."""
+    """What one cell's generation takes, training to the last step; remedies included (`of_remedies`)."""
     model, train, loop = config.model, config.train, config.loop
     batch = train.batch_size * model.context_length
     evaluations = -(-train.max_steps // train.eval_interval)
@@ -51,6 +62,7 @@ def work(config: Config, accelerator: bool) -> Work:
     T = model.context_length
     read = np.minimum(np.arange(len(length)) + 1, T)  # symbols that the model reads to write a sample: `<eos>` first
     through = np.cumsum([forward_flops(model, attended) for attended in range(1, T + 1)])
+    more = of_remedies(config)
     symbols = loop.num_samples * float(length @ read)
 
     rows = sampler_rows(config, accelerator)
@@ -58,13 +70,42 @@ def work(config: Config, accelerator: bool) -> Work:
     cache = 2 * model.num_layers * rows * T * model.width * scalar
     return Work(
         train_tokens=train.max_steps * batch,
-        train_flops=train.max_steps * batch * train_flops(model),
-        evaluation_flops=evaluated * forward_flops(model),
-        sample_symbols=symbols,
-        sample_flops=loop.num_samples * float(length @ through[read - 1]),
-        sample_bytes=symbols / rows * (num_params(model) * scalar + cache),
+        train_flops=(train.max_steps + more.steps) * batch * train_flops(model),
+        evaluation_flops=(evaluated + more.judged * T) * forward_flops(model),
+        sample_symbols=symbols * (1 + more.samplings),
+        sample_flops=loop.num_samples * float(length @ through[read - 1]) * (1 + more.samplings),
+        sample_bytes=symbols * (1 + more.samplings) / rows * (num_params(model) * scalar + cache),
         pairs=sum(_pairs(config, n) for n in (loop.num_samples, loop.num_examples)),
     )
+
+
+class OfRemedies(NamedTuple):
+    """What remedies take besides, of one cell and generation: means over the networks."""
+
+    steps: float  # of copies, on batches like the training's
+    samplings: float  # so many times as much as writing the samples once
+    judged: float  # expressions that are read once, whole contexts long
+
+
+def of_remedies(config: Config) -> OfRemedies:
+    """What loop/remedies says, counted.
+
+    A copy learns from as many samples as the loop takes, and if it guides, two models write those of the loop. Every
+    cell that needs scores takes as long as the one with the longest memory: shapes are shared.
+    """
+    steps = samplings = judged = 0.0
+    cells = config.networks()
+    for cell in cells:
+        chain = remedies_of(cell.remedy)
+        copies = acting(chain, "combine")
+        steps += sum(copy.steps for copy in copies)
+        samplings += len(copies) + guides(cell.remedy)
+        if needing(chain, SURPRISE, WRITTEN):
+            passes = 1 + any(needing(remedies_of(c.remedy), WRITTEN) for c in cells)
+            passes += 2 * (guides(cell.remedy) and bool(needing(chain, WRITTEN)))
+            judged += passes * num_to_score(config)
+        judged += num_to_edit(config) if acting(chain, "edit") else 0
+    return OfRemedies(*(x / max(len(cells), 1) for x in (steps, samplings, judged)))
 
 
 def _pairs(config: Config, n: int) -> float:

@@ -15,7 +15,7 @@ from launch.configuration import defaults
 
 
 def get_config() -> config_dict.ConfigDict:
-    """Eight generations; `full` with φ = 0, 0.25, 0.5 and the control `fresh`; a network and a memoriser; four seeds."""
+    """Eight generations; `full` with φ = 0, 0.25, 0.5 and the control; a network and a memoriser; four seeds."""
     config = defaults()
     config.language.max_depth = 2  # 150 true expressions: a model this small learns what makes them true
     config.model.update(num_layers=2, num_heads=2, width=48, context_length=16, dropout=0.0, positions="rotary")

@@ -21,19 +21,22 @@ REMEDIES = (
     "surplexity",
     "entropy_rate",
     "detector",
+    "detector(oracle=True)",
     "golden",
     "truncated",
     "focal",
     "negative",
+    "guided",
     "sampled",
+    "edit",
 )
 
 
 def get_config() -> config_dict.ConfigDict:
-    """Six generations; `full` with φ = 0 and 0.25, `expanding` and the control; 13 chains of remedies; three seeds."""
+    """Six generations; `full` with φ = 0 and 0.25, `expanding` and the control; 15 remedies and none; three seeds."""
     config = demo.get_config()
     config.train.update(max_steps=400, eval_interval=100)
     config.loop.update(generations=6, num_examples=1_500, num_samples=3_000)
     config.sweep.update(cycles=("full", "expanding", "fresh"), fresh_ratios=(0.0, 0.25), seeds=(0, 1, 2))
-    config.sweep.remedies = REMEDIES
+    config.sweep.update(learners=("transformer",), remedies=REMEDIES)
     return config

@@ -12,11 +12,13 @@ from logic.errors import UsageError
 from logic.language import Language
 from loop.remedies.depth_quota import DepthQuota
 from loop.remedies.detector import Detector
+from loop.remedies.edit import Edit
 from loop.remedies.entropy_rate import EntropyRate
 from loop.remedies.focal import Focal
 from loop.remedies.golden import Golden
+from loop.remedies.guided import Guided
 from loop.remedies.negative import Negative
-from loop.remedies.remedy import DEPTH, NETWORK, PLACES, REAL, SURPRISE, VERDICTS, WRITTEN, Remedy
+from loop.remedies.remedy import DEPTH, LOGITS, NETWORK, PLACES, REAL, SURPRISE, VERDICTS, WRITTEN, Remedy
 from loop.remedies.sampled import Sampled
 from loop.remedies.surplexity import Surplexity
 from loop.remedies.truncated import Truncated
@@ -36,7 +38,9 @@ REMEDIES: dict[str, type[Remedy]] = {
     "truncated": Truncated,
     "focal": Focal,
     "negative": Negative,
+    "guided": Guided,
     "sampled": Sampled,
+    "edit": Edit,
 }
 
 FIELD = "sweep.remedies"
@@ -55,7 +59,7 @@ def canonical_remedies(spelling: str) -> str:
         raise UsageError(f"{FIELD} = {spelling}: allowed is each remedy once")
     for place in PLACES:
         if place != "select" and len(acting(chain, place)) > 1:
-            raise UsageError(f"{FIELD} = {spelling}: both act on the {place}: allowed is one that does")
+            raise UsageError(f"{FIELD} = {spelling}: both act at the place {place!r}: allowed is one that does")
     return spell_chain(chain, REMEDIES)
 
 
@@ -78,7 +82,8 @@ def network_part(spelling: str) -> str:
     """The part of a chain that makes a model another one, or write otherwise: in generation 0, where all data is real,
     cells that agree in it are equal."""
     chain = remedies_of(spelling)
-    return spell_chain([r for r in chain if any(acting([r], place) for place in PLACES if place != "select")], REMEDIES)
+    of_the_block = ("select", "edit")
+    return spell_chain([r for r in chain if any(acting([r], p) for p in PLACES if p not in of_the_block)], REMEDIES)
 
 
 def sampling_with(spelling: str, sample: SampleConfig) -> SampleConfig:
@@ -86,6 +91,11 @@ def sampling_with(spelling: str, sample: SampleConfig) -> SampleConfig:
     for remedy in acting(remedies_of(spelling), "sample"):
         return dataclasses.replace(sample, temperature=remedy.temperature, top_p=remedy.top_p)
     return sample
+
+
+def guides(spelling: str) -> bool:
+    """Whether a second model has a say in every symbol that is written."""
+    return any(remedy.combines == LOGITS for remedy in acting(remedies_of(spelling), "combine"))
 
 
 def check_remedies(spelling: str, language: Language, is_network: bool, learner: str) -> None:

@@ -5,8 +5,9 @@ A remedy is a frozen dataclass; its fields are its parameters, and what it can d
     select      which samples go into the incoming block, and how often        `Selects`
     weigh       the weight of each example in the loss                         `Weighs`
     loss        the weight of each symbol in the loss, from its probability    `Reshapes`
-    combine     the parameters after training                                  `Combines`
+    combine     the trained model with a copy of itself                        `Combines`
     sample      how the next symbol is chosen                                  `Samples`
+    edit        the fresh real examples of the incoming block                  `Edits`
 
 What a remedy needs besides is said in `needs`. Remedies are pure: they see what is passed to them and a random
 generator, never the configuration.
@@ -32,7 +33,10 @@ REAL = "log_probability"  # the language has to know the probability of a sample
 DEPTH = "depth"  # the language has to know the distribution of depths under R
 SURPRISE = "surprise"  # `Pool.nats`: how surprising the newest model finds each sample, so a network as well
 WRITTEN = "written"  # `Pool.written_nats`: how probable it was that the newest model wrote it
-NEEDS = (NETWORK, VERDICTS, REAL, DEPTH, SURPRISE, WRITTEN)
+FIRST_DATA = "first_data"  # `Pool.real`: real examples to compare with
+NEEDS = (NETWORK, VERDICTS, REAL, DEPTH, SURPRISE, WRITTEN, FIRST_DATA)
+
+PARAMETERS, LOGITS = "parameters", "logits"  # what `Combines` extrapolates
 
 FILLS = ("repeat", "others", "end")
 
@@ -51,6 +55,7 @@ class Pool:
     written_nats: np.ndarray  # float_N: likewise, of what it samples from (temperature, top-k, top-p)
     language: Language
     context_length: int  # of the model: a sample of so many symbols was cut, and has no `<eos>`
+    real: Sequence[bytes] = ()  # D_0, all real; empty if nobody needs it
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -80,7 +85,10 @@ class Pool:
 class Remedy(Protocol):
     """What all remedies have: they may need something of the language or the learner."""
 
-    needs: ClassVar[tuple[str, ...]]  # of NEEDS
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Of NEEDS; a constant of the class will do."""
+        ...
 
 
 @runtime_checkable
@@ -120,12 +128,13 @@ class Reshapes(Protocol):
 
 @runtime_checkable
 class Combines(Protocol):
-    """Moves the parameters after training by what a copy of them learns from its own samples.
+    """Goes away from what a copy of the trained model becomes by learning from the model's own samples.
 
-    The copy takes so many steps of Adam at that learning rate on the model's own samples. The parameters become
-    θ + weight (θ - θ_copy).
+    The copy takes so many steps of Adam at that learning rate. Then θ + weight (θ - θ_copy), likewise of the parameters
+    or of the logits, writes the samples.
     """
 
+    combines: ClassVar[str]  # PARAMETERS or LOGITS
     weight: float
     steps: int
     learning_rate: float
@@ -139,12 +148,21 @@ class Samples(Protocol):
     top_p: float  # instead of sample.top_p
 
 
+@runtime_checkable
+class Edits(Protocol):
+    """Draws symbols of the fresh real examples anew, from the newest model."""
+
+    threshold: float  # those whose probability exceeds it
+    top_k: int  # from so many most probable symbols
+
+
 PLACES: Mapping[str, type] = {
     "select": Selects,
     "weigh": Weighs,
     "loss": Reshapes,
     "combine": Combines,
     "sample": Samples,
+    "edit": Edits,
 }
 
 

@@ -137,9 +137,9 @@ class RunDirectory(RunReader):
     def write_samples(
         self,
         generation: int,
-        samples: Mapping[Cell, tuple[list[bytes], Verdicts] | tuple[list[bytes], Verdicts, Scores]],
+        samples: Mapping[Cell, tuple[list[bytes], Verdicts] | tuple[list[bytes], Verdicts, Scores, Sequence[bytes]]],
     ) -> None:
-        """Writes a generation's samples with their verdicts and scores at once, in place of any that are there."""
+        """Writes a generation's samples with all that belongs to them (see Samples) at once, in place of any there."""
         from loop.storage.samples import Samples, write_samples
 
         sealed = self._samples(generation)

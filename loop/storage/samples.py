@@ -9,7 +9,7 @@ import dataclasses
 import re
 import shutil
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Samples:
     cell: Cell
     generation: int
     scores: Scores = dataclasses.field(default_factory=dict)  # float32_N each; not every cell has them
+    edited: Sequence[bytes] = ()  # real examples of the next block, as a remedy has edited them
 
     def __post_init__(self) -> None:
         sizes = [len(self.expressions), *map(len, self.verdicts.values()), *map(len, self.scores.values())]
@@ -46,7 +47,7 @@ class Samples:
 
 
 def _features(
-    length: int, verdicts: Iterable[str], scores: Iterable[str] = ()
+    length: int, verdicts: Iterable[str], scores: Iterable[str] = (), edited: bool = False
 ) -> dict[str, tfds.features.FeatureConnector]:
     """The features of a block of n samples. `length` is fixed, since TFDS 4.9 misreads an array whose shape has
     two unknown sizes and whose content has fewer bytes than sizes, such as n expressions of no symbols."""
@@ -57,9 +58,18 @@ def _features(
         **{
             name: _array(np.float32, None, doc=f"score of each sample, NaN if there is none: {name}") for name in scores
         },
+        **(_edited_features(length) if edited else {}),
         "index": _array(np.int64, None, doc="position among the samples of this cell and generation"),
         **{name: _KEY_FEATURES[kind](f"{name} of the cell") for name, kind in _KEYS.items()},
         "generation": _array(np.int64, doc="generation that wrote the samples"),
+    }
+
+
+def _edited_features(length: int) -> dict[str, tfds.features.FeatureConnector]:
+    """Of a block of any number of real examples, which have nothing to do with the block's samples."""
+    return {
+        "edited_symbols": _array(np.uint8, None, length, doc="real examples of the next training set, as edited: ids"),
+        "edited_length": _array(np.int32, None, doc="symbols of each of them"),
     }
 
 
@@ -104,13 +114,15 @@ def write_samples(directory: Path | str, samples_by_cell: Mapping[str, Samples])
         if left_over.exists():
             shutil.rmtree(left_over)
     new.mkdir(parents=True)
-    length = max([1, *(len(e) for samples in splits.values() for e in samples.expressions)])
+    length = max([1, *(len(e) for samples in splits.values() for e in (*samples.expressions, *samples.edited))])
     # The quickest way that TFDS offers: download_and_prepare would shuffle and write everything twice.
     verdicts = list(dict.fromkeys(name for samples in splits.values() for name in samples.verdicts))
     scores = list(dict.fromkeys(name for samples in splits.values() for name in samples.scores))
-    writer = tfds.core.SequentialWriter(_info(new, length, verdicts, scores), 1 << 40, file_format="array_record")
+    edited = any(samples.edited for samples in splits.values())
+    features = _features(length, verdicts, scores, edited)
+    writer = tfds.core.SequentialWriter(_info(new, features), 1 << 40, file_format="array_record")
     writer.initialize_splits(list(splits))
-    writer.add_examples({split: _blocks(samples, length, scores) for split, samples in splits.items()})
+    writer.add_examples({split: _blocks(samples, length, scores, edited) for split, samples in splits.items()})
     writer.close_all()
     if directory.exists():
         directory.rename(old)
@@ -136,17 +148,23 @@ def read_samples(directory: Path | str, cell: str) -> Samples:
     if split_name(cell) not in builder.info.splits:
         raise KeyError(f"cell = {cell!r}: {directory} has {sorted(builder.info.splits)}")
     blocks = list(builder.as_data_source(split_name(cell)))
-    expressions: list[bytes] = []
-    for block in blocks:
-        length = block["symbols"].shape[1]
-        flat = block["symbols"].tobytes()
-        expressions += [flat[i * length : i * length + n] for i, n in enumerate(block["length"].tolist())]
+    expressions = _rows(blocks, "symbols", "length")
+    edited = _rows(blocks, "edited_symbols", "edited_length") if "edited_length" in blocks[0] else []
     verdicts = {name: np.concatenate([block[name] for block in blocks]) for name in verdict_names(builder)}
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in _of_dtype(builder, np.float32)}
     scores = {name: score for name, score in scores.items() if not np.isnan(score).all()}  # others are other cells'
     keys = {name: blocks[0][name] for name in _KEYS if name in blocks[0]}
     keys = {name: value.decode() if isinstance(value, bytes) else _KEYS[name](value) for name, value in keys.items()}
-    return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]), scores)
+    return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]), scores, edited)
+
+
+def _rows(blocks: Sequence[Mapping[str, Any]], symbols: str, length: str) -> list[bytes]:
+    """The rows of padded ids, cut to their lengths."""
+    rows: list[bytes] = []
+    for block in blocks:
+        width, flat = block[symbols].shape[1], block[symbols].tobytes()
+        rows += [flat[i * width : i * width + n] for i, n in enumerate(block[length].tolist())]
+    return rows
 
 
 def verdict_names(builder: tfds.core.DatasetBuilder) -> list[str]:
@@ -156,11 +174,11 @@ def verdict_names(builder: tfds.core.DatasetBuilder) -> list[str]:
 
 def _of_dtype(builder: tfds.core.DatasetBuilder, dtype: type) -> list[str]:
     """The features of that type besides those that every data set has."""
-    others = {name: f for name, f in builder.info.features.items() if name not in {*_features(1, ()), *_KEYS}}
+    others = {name: f for name, f in builder.info.features.items() if name not in {*_features(1, (), (), True), *_KEYS}}
     return [name for name, feature in others.items() if np.dtype(feature.np_dtype) == dtype]
 
 
-def _info(directory: Path, length: int, verdicts: Iterable[str], scores: Iterable[str]) -> tfds.core.DatasetInfo:
+def _info(directory: Path, features: Mapping[str, tfds.features.FeatureConnector]) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
         builder=tfds.core.DatasetIdentity(
             name="samples", version=tfds.core.Version("1.0.0"), data_dir=str(directory), module_name=""
@@ -169,14 +187,14 @@ def _info(directory: Path, length: int, verdicts: Iterable[str], scores: Iterabl
             "What the models of one generation wrote, with verdicts. One split per cell; one example is a block "
             f"of up to {BLOCK} samples, in order."
         ),
-        features=tfds.features.FeaturesDict(_features(length, verdicts, scores)),
+        features=tfds.features.FeaturesDict(features),
         disable_shuffling=True,
     )
 
 
-def _blocks(samples: Samples, length: int, scores: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _blocks(samples: Samples, length: int, scores: Iterable[str], edited: bool) -> Iterator[dict[str, Any]]:
     """The TFDS examples of a cell; a cell without samples has one block of none, which keeps its provenance."""
-    for start in range(0, max(len(samples.expressions), 1), BLOCK):
+    for start in range(0, max(len(samples.expressions), len(samples.edited), 1), BLOCK):
         block = slice(start, start + BLOCK)
         expressions = samples.expressions[block]
         yield {
@@ -184,10 +202,15 @@ def _blocks(samples: Samples, length: int, scores: Iterable[str]) -> Iterator[di
             "length": lengths(expressions).astype(np.int32),
             **{name: verdict[block] for name, verdict in samples.verdicts.items()},
             **{name: _score(samples, name)[block] for name in scores},
+            **(_edited(samples.edited[block], length) if edited else {}),
             "index": np.arange(start, start + len(expressions)),
             **{name: _scalar(value) for name, value in samples.cell.keys.items()},
             "generation": np.int64(samples.generation),
         }
+
+
+def _edited(expressions: Sequence[bytes], length: int) -> dict[str, np.ndarray]:
+    return {"edited_symbols": pad(expressions, length), "edited_length": lengths(expressions).astype(np.int32)}
 
 
 def _score(samples: Samples, name: str) -> np.ndarray:

@@ -4,7 +4,9 @@ Axes: C stream capacity, E example capacity, B batch, T context length. Sizes th
 generation are scalars, so that shapes stay and nothing is compiled again.
 """
 
-from collections.abc import Callable
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,12 @@ import numpy as np
 from flax import struct
 
 from logic.ids import lengths
+from loop.cell import Cell
+from loop.config import Config
 from loop.examples import Examples
+from loop.remedies import acting, remedies_of
+from loop.streams import Purpose, generator
+from loop.training.memory import capacity
 
 
 @struct.dataclass
@@ -95,3 +102,36 @@ def _places(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: s
     else:
         start_B = jax.random.randint(key, (B,), first, end)
     return (start_B[:, None] - first + jnp.arange(T + 1)[None, :]) % (end - first) + first
+
+
+def lay_out_cells(
+    config: Config,
+    cells: Sequence[Cell],
+    generation: int,
+    training_sets: Mapping[Cell, Examples | None],
+    active: np.ndarray,
+) -> tuple[list[TrainData | None], TrainData]:
+    """The training sets of the active cells, bool_N, as far as they are here, and an empty one of the same shapes."""
+    symbols, examples = capacity(config)
+    weigh = {cell: next(iter(acting(remedies_of(cell.remedy), "weigh")), None) for cell in cells}
+    weight = np.zeros(symbols, np.float32) if any(weigh.values()) else None
+    blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.zeros((), np.int32)] * 4)
+    blank = dataclasses.replace(blank, weight_C=weight)
+
+    def of(cell: Cell, train: Examples) -> TrainData:
+        remedy, weights, real = weigh[cell], None, None
+        if remedy is not None:
+            weights = remedy.weights(train)
+        elif weight is not None:
+            weights = np.ones(len(train))
+        if config.train.validation == "real":
+            rng = generator(cell.seed, generation, Purpose.VALIDATION)
+            real = functools.partial(config.language.sample, rng=rng)
+        shuffle = generator(cell.seed, generation, Purpose.SHUFFLE)
+        return lay_out(train, shuffle, config.train.validation_fraction, (symbols, examples), real, weights)
+
+    data = [
+        of(cell, train) if on and (train := training_sets[cell]) is not None else None
+        for cell, on in zip(cells, active, strict=True)
+    ]
+    return data, blank

@@ -19,13 +19,15 @@ from jax.sharding import NamedSharding
 from logic.errors import UsageError
 from loop.cell import NO_REMEDY
 from loop.config import Config
+from loop.remedies import guides
 from loop.streams import Purpose
 from loop.training import multihost, train
 from loop.training.data import TrainData
-from loop.training.memory import check_members, groups, members_that_fit
+from loop.training.memory import check_members, groups, members_that_fit, num_to_edit, num_to_score
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
-from loop.training.programs import RUN, Layout, build, num_to_judge, scored
+from loop.training.programs import RUN, Layout, build, num_to_judge
 from loop.training.treatment import treatments
+from model.guidance import Guided
 from model.likelihood import lay_out_expressions
 
 
@@ -88,8 +90,9 @@ class Ensemble:
         self.seeds = self.put(np.asarray(seeds, np.uint32))
         like_start = self.seeds, self._generation(0), self.put(np.zeros(n, bool))
         self._programs = build(config, self.layout, like_start)
-        self.treatment = jax.tree.map(self.put, treatments(config, remedies or [NO_REMEDY] * n))
-        self._context_length, self._num_scored = config.model.context_length, scored(config)
+        remedies = remedies or [NO_REMEDY] * n
+        self.treatment = jax.tree.map(self.put, treatments(config, remedies))
+        self.guided = np.array([guides(spelling) for spelling in remedies])
 
     def _lay_out(self, config: Config, n: int, members: str, mesh: tuple[int, int]) -> None:
         """Decides in which row and on which devices every cell lies."""
@@ -187,43 +190,81 @@ class Ensemble:
         return jax.tree.unflatten(jax.tree.structure(self._programs.shapes), leaves)
 
     def sample(
-        self, params: dict, generation: int, active: np.ndarray, purpose: Purpose = Purpose.SAMPLE
+        self,
+        params: dict,
+        generation: int,
+        active: np.ndarray,
+        purpose: Purpose = Purpose.SAMPLE,
+        copies: dict | None = None,
     ) -> np.ndarray:
-        """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others."""
-        ids = self._programs.sample(
-            params,
-            self.seeds,
-            self._generation(generation),
-            self.put(active),
-            self.treatment,
-            self._generation(int(purpose)),
-        )
-        return self.get(ids)[:, : self.num_samples]
+        """Samples of the active cells, uint8 [cells, num_samples, context_length]; zeros for the others.
+
+        With `copies`, cells that are `guided` write under their guidance.
+        """
+        at, stream = self._generation(generation), self._generation(int(purpose))
+
+        def write(program: Any, params: Any, active: np.ndarray) -> np.ndarray:
+            return self.get(program(params, self.seeds, at, self.put(active), self.treatment, stream))
+
+        if copies is None:
+            ids = write(self._programs.sample, params, active)
+        else:
+            ids = write(self._programs.sample, params, active & ~self.guided)
+            ids |= write(self._programs.sample_guided, self._pair(params, copies), active & self.guided)
+        return ids[:, : self.num_samples]
+
+    def _pair(self, params: dict, copies: dict) -> Guided:
+        return Guided(params, copies, self.treatment.guidance)
 
     def score(
-        self, params: dict, samples: Sequence[Sequence[bytes]], active: np.ndarray
+        self, params: dict, samples: Sequence[Sequence[bytes]], active: np.ndarray, copies: dict | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """-log M(e) in nats of samples of the active cells, at temperature 1 and as they are sampled; rows of zeros for
         the others, and behind a cell's last sample. float32 [cells, samples].
 
         Args:
           samples: of every cell, none of those that are not `held`.
+          copies: with them, what `guided` cells sample is what they write under their guidance.
         """
-        room = -(-self._num_scored // self.layout.data) * self.layout.data
-        ids = np.zeros((len(samples), room, self._context_length + 1), np.uint8)
-        length = np.zeros((len(samples), room), np.int32)
-        for i, expressions in enumerate(samples):
-            n = len(expressions)
-            ids[i, :n], length[i, :n] = lay_out_expressions(expressions, self._context_length)
-        nats = self._programs.score(params, self.put(ids), self.put(length), self.put(active), self.treatment)
+        laid_out = self._put_expressions(samples, num_to_score(self.config))
+        nats = self._programs.score(params, *laid_out, self.put(active), self.treatment)
         plain, written = (self.get(x) for x in nats)
+        if copies is not None:
+            pair, on = self._pair(params, copies), active & self.guided
+            both = self.get(self._programs.score_guided(pair, *laid_out, self.put(on), self.treatment))
+            written = np.where(on[:, None], both, written)
         return plain, written
 
-    def away_from_copies(self, params: dict, data: TrainData, generation: int, active: np.ndarray) -> dict:
-        """The parameters of the active cells, moved away from those of copies that learnt from `data`."""
+    def _put_expressions(self, expressions: Sequence[Sequence[bytes]], most: int) -> tuple[jax.Array, jax.Array]:
+        """Ids and lengths of every cell's expressions, at most so many of each."""
+        room, T = -(-most // self.layout.data) * self.layout.data, self.config.model.context_length
+        ids = np.zeros((len(expressions), room, T + 1), np.uint8)
+        length = np.zeros((len(expressions), room), np.int32)
+        for i, mine in enumerate(expressions):
+            ids[i, : len(mine)], length[i, : len(mine)] = lay_out_expressions(mine, T)
+        return self.put(ids), self.put(length)
+
+    def with_copies(
+        self, params: dict, data: TrainData, generation: int, active: np.ndarray
+    ) -> tuple[dict, dict | None]:
+        """The parameters that active cells sample, moved away from those of copies that learnt from `data` where a
+        remedy does so, and the copies', if some cell is `guided`."""
         return self._programs.copy(
             params, data, self.seeds, self._generation(generation), self.put(active), self.treatment
         )
+
+    def edit(
+        self, params: dict, expressions: Sequence[Sequence[bytes]], generation: int, active: np.ndarray
+    ) -> list[list[bytes]]:
+        """The active cells' real examples as their models edit them; what exceeds the context stays as it is."""
+        laid_out = self._put_expressions(expressions, num_to_edit(self.config))
+        seeds, at = self.seeds, self._generation(generation)
+        ids = self.get(self._programs.edit(params, *laid_out, seeds, at, self.put(active), self.treatment))
+        T = ids.shape[-1]
+        return [
+            [row[: min(len(e), T)].tobytes() + e[T:] for row, e in zip(rows, mine, strict=False)]
+            for rows, mine in zip(ids, expressions, strict=True)
+        ]
 
     def held_out_nll(self, params: dict) -> np.ndarray:
         """-log M(e) in nats of every cell on the held-out real expressions, float32 [cells, expressions]."""
@@ -231,11 +272,9 @@ class Ensemble:
 
     def samples_nll(self, params: dict, samples: Mapping[int, Sequence[bytes]]) -> dict[int, np.ndarray]:
         """-log M(e) in nats of samples of the cells, as many of each as are to be judged; of others any value."""
-        n, T = num_to_judge(self.config, self.layout), self.config.model.context_length
-        ids, lengths = np.zeros((len(self.rows), n, T + 1), np.uint8), np.zeros((len(self.rows), n), np.int32)
-        for i, mine in samples.items():
-            ids[i, : len(mine)], lengths[i, : len(mine)] = lay_out_expressions(mine, T)
-        nll = self.get(self._programs.samples_nll(params, self.put(ids), self.put(lengths)))
+        n = num_to_judge(self.config, self.layout)
+        laid_out = self._put_expressions([samples.get(i, []) for i in range(len(self.rows))], n)
+        nll = self.get(self._programs.samples_nll(params, *laid_out))
         return {i: nll[i, : len(mine)] for i, mine in samples.items()}
 
     def pick(self, params: dict, cells: Sequence[int]) -> dict:

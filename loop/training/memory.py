@@ -11,7 +11,8 @@ import dataclasses
 import functools
 
 from loop.config import Config
-from loop.remedies import acting, remedies_of
+from loop.remedies import acting, guides, needing, reach, remedies_of
+from loop.remedies.remedy import SURPRISE, WRITTEN
 from model.config import ModelConfig
 
 FILLED = 0.75  # share of a device's memory that these formulas may fill: they err by as much as a third
@@ -29,12 +30,13 @@ class CellBytes:
     params: int
     moments: int  # the optimiser's two
     best: int  # parameters of the lowest validation loss
-    data: int  # the training set's stream and starts, at the capacity of the largest set of the sweep
+    # The training set's stream and starts, at the capacity of the largest set of the sweep; later, samples to score.
+    data: int
     gradients: int
     gathered: int  # whole parameters, where devices share them, and those in the activations' type
     activations: int  # all that a training step keeps for its backward pass
-    sampler: int  # keys and values of the samples that are being written
-    likelihood: int  # a forward pass over held-out expressions
+    sampler: int  # keys and values of the samples that are being written; of two models where one guides the other
+    likelihood: int  # a forward pass over held-out expressions, or those that a remedy scores or edits
 
     @property
     def state(self) -> int:
@@ -43,7 +45,11 @@ class CellBytes:
 
     @property
     def working(self) -> int:
-        """What is held only while the cell is worked on: by the largest of training, sampling and judging."""
+        """What is held only while the cell is worked on: by the largest of training, sampling and judging.
+
+        A copy that learns from the model's own samples takes no more than training: it takes the place of the
+        training's parameters and moments, which are let go before.
+        """
         training = self.gradients + self.gathered + self.activations
         return max(training, self.gathered + self.sampler, self.gathered + self.likelihood)
 
@@ -56,22 +62,40 @@ def capacity(config: Config) -> tuple[int, int]:
     return examples * (longest + 1), examples
 
 
+def num_to_score(config: Config) -> int:
+    """Samples of a cell that its model scores for remedies at most: its own, and those that remedies look back on."""
+    cells = [c for c in config.networks() if needing(remedies_of(c.remedy), SURPRISE, WRITTEN)]
+    return config.loop.num_samples * max((reach(cell.remedy) for cell in cells), default=0)
+
+
+def num_to_edit(config: Config) -> int:
+    """Real examples of a cell that its model edits for remedies at most."""
+    cells = [cell for cell in config.networks() if acting(remedies_of(cell.remedy), "edit")]
+    return max((config.num_fresh(c, t) for c in cells for t in range(config.loop.generations)), default=0)
+
+
 def bytes_per_cell(config: Config, data: int = 1, accelerator: bool = True) -> CellBytes:
     """What one cell takes on each of the `data` devices that share it (loop/training/mesh.py)."""
     model, batch = config.model, -(-config.train.batch_size // data)
     params = _FLOAT32 * num_params(model)
     symbols, examples = capacity(config)
     scalar = 2 if accelerator and model.dtype == "bfloat16" else _FLOAT32  # CPUs compute bfloat16 in float32
+    stream = symbols + 4 * examples + (_FLOAT32 * symbols if _weighs(config) else 0)
+    judged = max(num_to_score(config), num_to_edit(config))
+    gathered = (params if data > 1 else 0) + (params * scalar // _FLOAT32 if model.dtype == "bfloat16" else 0)
+    sampler = _sampler(config, data, scalar, accelerator)
+    if any(guides(spelling) for spelling in config.sweep.remedies):
+        sampler = 2 * sampler + gathered
     return CellBytes(
         params=params // data,
         moments=2 * params // data,
         best=params // data,
-        data=symbols + 4 * examples + (_FLOAT32 * symbols if _weighs(config) else 0),
+        data=max(stream, judged * (model.context_length + 1 + 4)),
         gradients=params // data,
-        gathered=(params if data > 1 else 0) + (params * scalar // _FLOAT32 if model.dtype == "bfloat16" else 0),
+        gathered=gathered,
         activations=_activations(model, batch, scalar),
-        sampler=_sampler(config, data, scalar, accelerator),
-        likelihood=_forward(model, min(_held_out_batch(), -(-config.loop.num_held_out // data)), scalar),
+        sampler=sampler,
+        likelihood=_forward(model, min(_batch(), -(-max(config.loop.num_held_out, judged) // data)), scalar),
     )
 
 
@@ -107,7 +131,7 @@ def _forward(model: ModelConfig, batch: int, scalar: int) -> int:
     return _FORWARD * scalar * batch * model.context_length * model.width + 2 * _scores(model, batch)
 
 
-def _held_out_batch() -> int:
+def _batch() -> int:
     from model.likelihood import BATCH
 
     return BATCH

@@ -18,16 +18,17 @@ from jax.stages import Wrapped
 
 from loop.blocks import held_out_expressions
 from loop.config import Config
-from loop.remedies import needing, reach, remedies_of
-from loop.remedies.remedy import WRITTEN
+from loop.remedies import guides
 from loop.self_likelihood import num_judged
 from loop.streams import key
-from loop.training import multihost, train
+from loop.training import multihost, remedy_programs, train
 from loop.training.data import TrainData
 from loop.training.mesh import state_sharding
 from loop.training.treatment import Treatment
+from model.guidance import guided
 from model.likelihood import expression_nll, lay_out_expressions
-from model.sampling import filter_logits, sampler
+from model.models import Model, model_of
+from model.sampling import sampler
 
 RUN, WHOLE = PartitionSpec("run"), PartitionSpec()
 _BOTH = {"run", "data"}
@@ -63,8 +64,11 @@ class Programs(NamedTuple):
     nll: Wrapped  # params -> -log M(e) of the held-out expressions
     samples_nll: Wrapped  # params, ids, lengths -> -log M(e) of a fixed number of samples
     pick: Wrapped  # params, rows -> the params of those rows
+    sample_guided: Wrapped  # likewise of `Guided` params: two models as one
     score: Wrapped  # params, ids, lengths, active, treatment -> -log M(e) at temperature 1 and as it is sampled
-    copy: Wrapped  # params, data, seeds, generations, active, treatment -> params, moved away from a copy's
+    score_guided: Wrapped  # Guided params, ids, lengths, active, treatment -> -log M(e) as it is sampled
+    copy: Wrapped  # params, data, seeds, generations, active, treatment -> params, moved away, and those of copies
+    edit: Wrapped  # params, ids, lengths, seeds, generations, active, treatment -> ids of the edited expressions
     over_run: Wrapped  # array -> the same, not split along `data`
 
 
@@ -130,13 +134,13 @@ def _chunk(config: Config, place: train.Placement) -> Callable:
     return chunk
 
 
-def _sample(config: Config, layout: Layout) -> Callable:
+def _sample(config: Config, layout: Layout, net: Model | None = None) -> Callable:
     """Samples are independent of each other: the devices that share a run write a part each."""
     part = -(-config.loop.num_samples // layout.data)
-    sample_part = sampler(config.model, config.sample, part, "member" if layout.at_once > 1 else None)
+    sample_part = sampler(config.model, config.sample, part, "member" if layout.at_once > 1 else None, net)
 
     def sample(
-        params: dict,
+        params: Any,
         seed: jax.Array,
         generation: jax.Array,
         active: jax.Array,
@@ -185,52 +189,6 @@ def num_to_judge(config: Config, layout: Layout) -> int:
     return -(-num_judged(config.loop.num_samples) // layout.data) * layout.data
 
 
-def scored(config: Config) -> int:
-    """Samples that a model scores: its own, and those of earlier generations that remedies look back on."""
-    return config.loop.num_samples * max((reach(cell.remedy) for cell in config.networks()), default=1)
-
-
-def _score(config: Config, layout: Layout) -> Callable:
-    """Of each device a part of the samples of its runs. What nobody needs is left out: zeros."""
-    part = -(-scored(config) // layout.data)
-    written = any(needing(remedies_of(cell.remedy), WRITTEN) for cell in config.networks())
-
-    def score(
-        params: dict, ids: jax.Array, length: jax.Array, active: jax.Array, treatment: Treatment
-    ) -> tuple[jax.Array, jax.Array]:
-        begin = jax.lax.axis_index("data") * part
-        some, lengths = (jax.lax.dynamic_slice_in_dim(x, begin, part) for x in (ids, length))
-
-        def nats() -> tuple[jax.Array, jax.Array]:
-            plain = expression_nll(config.model, params, some, lengths)
-            if not written:
-                return plain, jnp.zeros_like(plain)
-            return plain, expression_nll(
-                config.model,
-                params,
-                some,
-                lengths,
-                lambda logits: filter_logits(logits, config.sample, treatment.sampling),
-            )
-
-        return jax.lax.cond(active, nats, lambda: (jnp.zeros(part), jnp.zeros(part)))
-
-    return score
-
-
-def _copy(config: Config, place: train.Placement) -> Callable:
-    def copy(
-        params: dict, data: TrainData, seed: jax.Array, generation: jax.Array, active: jax.Array, treatment: Treatment
-    ) -> dict:
-        return jax.lax.cond(
-            active,
-            lambda: train.away_from_copy(config.model, config.train, params, data, seed, generation, place, treatment),
-            lambda: params,
-        )
-
-    return copy
-
-
 def _placement(layout: Layout) -> train.Placement:
     """Where the arrays of a step lie if devices share a run."""
     if layout.data == 1:
@@ -249,6 +207,12 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
     shardings = jax.tree.map(lambda x: state_sharding(mesh, x.shape), shapes)
     chunk = over_runs(in_place(_chunk(config, _placement(layout)), layout), layout, {"run"})
     by_part = PartitionSpec("run", "data")
+    pair, data = guided(model_of(config.model)), layout.data
+    is_guided = any(guides(cell.remedy) for cell in config.networks())
+
+    def parts(one_run: Callable) -> Wrapped:
+        """Of functions that each device of a run applies to a part of what is given."""
+        return jax.jit(over_runs(over_groups(one_run, layout), layout, _BOTH, by_part))
 
     def facts(state: train.TrainState) -> tuple[jax.Array, ...]:
         active = jax.vmap(lambda s: train.is_active(config.train, s))(state)
@@ -260,14 +224,17 @@ def build(config: Config, layout: Layout, arguments: Sequence[jax.Array]) -> Pro
         start=jax.jit(start, out_shardings=shardings),
         chunk=jax.jit(chunk, out_shardings=shardings, donate_argnums=0),
         facts=jax.jit(facts, out_shardings=None if multihost.alone() else NamedSharding(mesh, WHOLE)),
-        sample=jax.jit(over_runs(over_groups(_sample(config, layout), layout), layout, _BOTH, by_part)),
-        nll=jax.jit(over_runs(over_groups(_nll(config, layout), layout), layout, _BOTH, by_part)),
-        samples_nll=jax.jit(over_runs(over_groups(_samples_nll(config, layout), layout), layout, _BOTH, by_part)),
+        sample=parts(_sample(config, layout)),
+        sample_guided=parts(_sample(config, layout, pair)),
+        nll=parts(_nll(config, layout)),
+        samples_nll=parts(_samples_nll(config, layout)),
         pick=jax.jit(lambda params, rows: jax.tree.map(lambda x: x[rows], params), out_shardings=shardings.best_params),
-        score=jax.jit(over_runs(over_groups(_score(config, layout), layout), layout, _BOTH, by_part)),
+        score=parts(remedy_programs.score(config, data)),
+        score_guided=parts(remedy_programs.score_guided(config, data, pair)),
         copy=jax.jit(
-            over_runs(over_groups(_copy(config, _placement(layout)), layout), layout, {"run"}),
-            out_shardings=shardings.best_params,
+            over_runs(over_groups(remedy_programs.copy(config, _placement(layout)), layout), layout, {"run"}),
+            out_shardings=(shardings.best_params, shardings.best_params if is_guided else None),
         ),
+        edit=parts(remedy_programs.edit(config, data)),
         over_run=jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, RUN)),
     )

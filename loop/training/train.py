@@ -146,7 +146,7 @@ def evaluate(
     return jax.lax.map(one, jnp.arange(config.eval_batches)).mean()
 
 
-def away_from_copy(
+def copy_of_itself(
     model: ModelConfig,
     config: TrainConfig,
     params: dict,
@@ -156,8 +156,8 @@ def away_from_copy(
     place: Placement,
     treatment: Treatment,
 ) -> dict:
-    """θ + weight (θ - θ_copy): a copy takes steps of Adam on `data`, the model's own samples; see loop/remedies."""
-    assert treatment.extra_steps is not None and treatment.weight is not None
+    """θ_copy: a copy takes steps of Adam on `data`, the model's own samples; see loop/remedies/copies.py."""
+    assert treatment.extra_steps is not None
     batch_key = key(seed, generation, Purpose.COPY)
     adam = optax.chain(
         optax.clip_by_global_norm(config.grad_clip),
@@ -172,8 +172,7 @@ def away_from_copy(
         updates, moments = adam.update(grads, moments)
         return optax.apply_updates(copy, updates), moments
 
-    copy, _ = jax.lax.fori_loop(0, treatment.extra_steps, step, (params, adam.init(params)))
-    return jax.tree.map(lambda x, y: x + treatment.weight * (x - y), params, copy)
+    return jax.lax.fori_loop(0, treatment.extra_steps, step, (params, adam.init(params)))[0]
 
 
 def train_chunk(

@@ -12,7 +12,7 @@ from flax import struct
 
 from loop.config import Config
 from loop.remedies import REMEDIES, acting, remedies_of
-from loop.remedies.remedy import Combines, Reshapes, Samples
+from loop.remedies.remedy import LOGITS, PARAMETERS, Combines, Edits, Reshapes, Samples
 
 
 class Treatment(struct.PyTreeNode):
@@ -22,7 +22,9 @@ class Treatment(struct.PyTreeNode):
     sampling: tuple[jax.Array, jax.Array] | None = None  # temperature and top-p, float32
     extra_steps: jax.Array | None = None  # int32, of the copy that learns from its own samples; 0: there is none
     extra_rate: jax.Array | None = None  # float32: its learning rate
-    weight: jax.Array | None = None  # float32: how far the parameters move away from the copy's
+    away: jax.Array | None = None  # float32: how far the parameters move away from the copy's
+    guidance: jax.Array | None = None  # float32: how far the logits do
+    editing: tuple[jax.Array, jax.Array] | None = None  # threshold, float32, and number of candidates, int32
 
 
 UNTREATED = Treatment()
@@ -32,9 +34,15 @@ def treatments(config: Config, spellings: Sequence[str]) -> Treatment:
     """Of runs with these remedies, NumPy arrays with one entry per run."""
     chains = [remedies_of(spelling) for spelling in spellings]
     by_place = {
-        place: [next(iter(acting(chain, place)), None) for chain in chains] for place in ("loss", "sample", "combine")
+        place: [next(iter(acting(chain, place)), None) for chain in chains]
+        for place in ("loss", "sample", "combine", "edit")
     }
-    return Treatment(**_loss(by_place["loss"]), **_sampling(config, by_place["sample"]), **_copy(by_place["combine"]))
+    return Treatment(
+        **_loss(by_place["loss"]),
+        **_sampling(config, by_place["sample"]),
+        **_copy(by_place["combine"]),
+        **_editing(by_place["edit"]),
+    )
 
 
 def _loss(remedies: Sequence[Reshapes | None]) -> dict:
@@ -64,7 +72,26 @@ def _copy(remedies: Sequence[Combines | None]) -> dict:
     return {
         "extra_steps": np.array([r.steps if r else 0 for r in remedies], np.int32),
         "extra_rate": np.array([r.learning_rate if r else 0 for r in remedies], np.float32),
-        "weight": np.array([r.weight if r else 0 for r in remedies], np.float32),
+        **_weights("away", PARAMETERS, remedies),
+        **_weights("guidance", LOGITS, remedies),
+    }
+
+
+def _weights(name: str, what: str, remedies: Sequence[Combines | None]) -> dict:
+    """How far runs go away from their copies in parameters, or in logits."""
+    if not any(r and r.combines == what for r in remedies):
+        return {}
+    return {name: np.array([r.weight if r and r.combines == what else 0 for r in remedies], np.float32)}
+
+
+def _editing(remedies: Sequence[Edits | None]) -> dict:
+    if not any(remedies):
+        return {}
+    return {
+        "editing": (
+            np.array([r.threshold if r else 1 for r in remedies], np.float32),
+            np.array([r.top_k if r else 1 for r in remedies], np.int32),
+        )
     }
 
 

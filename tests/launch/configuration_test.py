@@ -6,13 +6,13 @@ import inspect
 import pytest
 
 from launch.configuration import defaults, resolve, settings
-from launch.presets import demo, paper, smoke, tautologies
+from launch.presets import demo, paper, remedies, smoke, tautologies
 from logic.boolean.language import Boolean
 from loop.config import Config
 from loop.cycles import USUAL
 
 
-@pytest.mark.parametrize("preset", [smoke, demo, paper, tautologies])
+@pytest.mark.parametrize("preset", [smoke, demo, paper, remedies, tautologies])
 def test_presets_resolve(preset):
     resolve(preset.get_config())
     assert "launch.main --config=launch/presets/" in preset.__doc__

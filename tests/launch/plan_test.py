@@ -89,6 +89,24 @@ def test_sampling_by_hand():
     assert w.pairs == 2 * (len(set(Boolean(1, 1).sample(1_000, np.random.default_rng(2)))) * 4 / 2)
 
 
+def test_what_remedies_take_by_hand():
+    remedies = ("none", "negative(steps=7)", "guided(steps=9)|detector(oracle=True)", "surplexity(pool=2)", "edit")
+    sweep = SweepConfig(cycles=("full",), fresh_ratios=(0.25,), seeds=(0, 1), remedies=remedies)
+    small = dataclasses.replace(PAPER, loop=LoopConfig(generations=3, num_examples=1_000, num_samples=1_000))
+    none = dataclasses.replace(small, sweep=dataclasses.replace(sweep, remedies=("none",)))
+    plain, ours = work(none, True), work(dataclasses.replace(small, sweep=sweep), True)
+    assert ours.train_flops / plain.train_flops == pytest.approx(1 + (7 + 9) / 5 / 5_000)
+    assert ours.train_tokens == plain.train_tokens and ours.pairs == plain.pairs
+    # Both copies learn from samples of their own; those of a guided cell are written by two models.
+    for name in ("sample_symbols", "sample_flops", "sample_bytes"):
+        assert getattr(ours, name) / getattr(plain, name) == pytest.approx(1 + (1 + 2) / 5)
+    # Two samples' worth of room for every cell that scores, read at temperature 1 and as they are drawn, the latter by
+    # two models as well where one guides; a quarter of a block is edited.
+    read = (2 * (2 + 2) + 2 * 2) * 1_000 + 250
+    forward = plain.evaluation_flops / (20 * 2 * 20 * 64 * 256 + 2_000 * 256)
+    assert (ours.evaluation_flops - plain.evaluation_flops) / forward == pytest.approx(read * 256 / 5)
+
+
 def test_what_stays_on_disk():
     every = {keep: disk(PAPER, keep) for keep in ("all", "last", "every:10")}
     assert every["all"].checkpoints == 50 * every["all"].checkpoint

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -142,3 +143,27 @@ def test_roots_follow_the_oldest_ancestor():
     # M_0 wrote `not` before it was drawn for D_1; False did not survive generation 0 and is new.
     assert two.root.tolist() == [0, -1, -2, 1]
     assert mixed.take(np.array([3, 0])).root.tolist() == [-2, -1]
+
+
+def test_first_data_from_a_pool_repeat_its_examples_and_are_as_many():
+    whole, pooled = config(), dataclasses.replace(config(), loop=dataclasses.replace(config().loop, first_pool=6))
+    pool = initial_training_set(whole, 3).expressions[:6]
+    drawn = initial_training_set(pooled, 3)
+    assert len(drawn) == M and set(drawn.expressions) <= set(pool) and set(drawn.source) == {REAL}
+    assert drawn.expressions == initial_training_set(pooled, 3).expressions
+    draws = Counter(i for seed in range(300) for i in _places(pooled, seed, whole))
+    assert np.allclose([draws[i] / sum(draws.values()) for i in range(6)], 1 / 6, atol=0.02)  # each as likely
+
+
+def _places(pooled, seed, whole):
+    """Where in the pool the examples of a D_0 are, of pools without repeats."""
+    pool = initial_training_set(whole, seed).expressions[:6]
+    return [pool.index(e) for e in initial_training_set(pooled, seed).expressions] if len(set(pool)) == 6 else []
+
+
+@pytest.mark.parametrize("pool", [0, M + 1])
+def test_a_pool_that_cannot_be_is_refused(pool):
+    with pytest.raises(
+        ValueError, match=f"loop.first_pool = {pool}: allowed are integers from 1 to loop.num_examples = 41"
+    ):
+        LoopConfig(num_examples=M, first_pool=pool)

@@ -21,7 +21,7 @@ def rows(
             "generation": t,
             "levenshtein_diversity": value * (t + 1),
         }
-        | {"semantic_correctness": correct - 0.1 * value, "kl_from_real": 1.0, "support_coverage": value}
+        | {"semantic_correctness": correct - 0.1 * value, "kl_paired": 1.0, "support_coverage": value}
         | {
             "samples_written": 10,
             "samples_verified": 10 * (remedy == "verified"),

@@ -2,6 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.statistics.decomposition import decompose
+from eval.statistics.fall import declines
+from eval.statistics.overview import overview
 from eval.statistics.summary import EVENTS, summary, tables
 from tests.columns import filled
 
@@ -72,3 +75,26 @@ def test_intervals_stay_within_what_is_possible():
     (group,) = summary(tables(rows)[0]).groups.to_dict("records")
     assert (group["diversity_last_low"], group["diversity_last_high"]) == (0, 1)
     assert group["diversity_change_low"] == -1 and group["diversity_change_high"] > 1
+
+
+def test_the_overview_has_the_verdict_and_the_parts_of_every_group():
+    """The parts are those of the decomposition, in the rows of their groups; a control has none."""
+    rows = [
+        filled(0.5)
+        | {"levenshtein_diversity": 0.5 * keep**t + 0.001 * seed, "cycle": cycle, "fresh_ratio": ratio}
+        | {"seed": seed, "generation": t, "learner": learner, "remedy": "none"}
+        for cycle, ratio, learner, keep in (
+            ("full", 0.0, "transformer", 0.7),
+            ("full", 0.0, "memoriser", 0.8),
+            ("fresh", 1.0, "transformer", 1.0),
+        )
+        for seed in range(4)
+        for t in range(12)
+    ]
+    metrics = tables(rows, {"fresh"})[0]
+    found = overview(summary(metrics), declines(metrics), decompose(metrics, {}))
+    assert len(found) == 3
+    mine = found[(found["cycle"] == "full") & (found["learner"] == "transformer")].iloc[0]
+    assert mine["diversity_change"] == pytest.approx(mine["temperature_and_finite_samples_part"] + mine["learner_part"])
+    control = found[found["cycle"] == "fresh"].iloc[0]
+    assert control["verdict"] == "no fall" and np.isnan(control["learner_part"])

@@ -14,13 +14,12 @@ from launch.presets import smoke
 from logic.boolean.language import Boolean
 from logic.errors import UsageError
 from logic.language import Language
-from loop.blocks import Written, incoming_block
+from loop.blocks import Written, incoming_block, real_examples
 from loop.cell import Cell
 from loop.costs import costs
 from loop.examples import GENERATED, REAL, Examples, concatenate
 from loop.remedies import REMEDIES, canonical_remedies, check_remedies, remedies_of
 from loop.remedies.depth_quota import DepthQuota, quotas
-from loop.remedies.detector import Detector, log_human
 from loop.remedies.entropy_rate import EntropyRate, entropy_rate
 from loop.remedies.focal import Focal
 from loop.remedies.golden import Golden, golden_weight
@@ -48,10 +47,11 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def pool(lines=LINES, nats=(), written_nats=(), generation=0) -> Pool:
+def pool(lines=LINES, nats=(), written_nats=(), generation=0, real=()) -> Pool:
     expressions = LANGUAGE.encode(list(lines))
     samples = Examples.written(expressions, generation, Examples.drawn([], 0))
-    return Pool(samples, LANGUAGE.verify(expressions), np.array(nats), np.array(written_nats), LANGUAGE, 16)
+    scores = np.array(nats), np.array(written_nats)
+    return Pool(samples, LANGUAGE.verify(expressions), *scores, LANGUAGE, 16, LANGUAGE.encode(list(real)))
 
 
 def chosen(remedy, wanted: int, given: Pool) -> list[int]:
@@ -143,21 +143,6 @@ def test_focal_loss_has_a_finite_slope_where_the_model_is_certain():
         assert np.isfinite(jax.grad(loss)(jnp.float32(200), jnp.float32(gamma)))
 
 
-def test_detector_is_uniform_where_the_model_writes_the_real_distribution():
-    lines = ["(not False)", "(True or False)", "(not (not True))"] * 300
-    log_real = LANGUAGE.log_probability(LANGUAGE.encode(lines))
-    rows = np.array(chosen(Detector(), 900, pool(lines, written_nats=-log_real)))
-    assert len(rows) == 900 and np.bincount(rows, minlength=900).max() <= 3
-    np.testing.assert_allclose(np.bincount(rows % 3) / 900, 1 / 3, atol=0.05)
-    # An expression that the model writes ten times too often is drawn by ((1 + 1) / (1 + 10))^10 less.
-    ratio = log_human(np.array([-3.0]), np.array([-3.0 + math.log(10)]), 0.5) - log_human(
-        np.array([-3.0]), np.array([-3.0]), 0.5
-    )
-    assert ratio[0] == pytest.approx(math.log(2 / 11))
-    outside = pool(["(not True)", "(not False)"], written_nats=[1.0, 1.0])
-    assert chosen(Detector(), 9, outside) == [1, 1, 1]
-
-
 def test_settle_fills_up_as_it_is_told():
     given, rows = pool(), np.array([1, 4, 6])
     assert sorted(settle(given, rows, 2, "end", rng())) in ([1, 4], [1, 6], [4, 6])
@@ -205,7 +190,13 @@ def test_surplexity_looks_back_on_earlier_generations():
         ("unique(copy=1)", r"unique has no parameter 'copy'; did you mean copies\?"),
         ("unique(copies=0)", "copies = 0: allowed are integers from 1"),
         ("truncated(gamma=1.5)", "gamma = 1.5: allowed are 0 < gamma <= 1"),
-        ("truncated|focal", "both act on the loss"),
+        ("truncated|focal", "both act at the place 'loss'"),
+        ("negative|guided", "both act at the place 'combine'"),
+        ("guided(weight=11)", "weight = 11.0: allowed are 0 to 10"),
+        ("edit(threshold=1.5)", "threshold = 1.5: allowed are 0 to 1"),
+        ("edit(top_k=0)", "top_k = 0: allowed are integers from 1 to 255"),
+        ("detector(oversample=0.5)", "oversample = 0.5: allowed are numbers from 1 to 1000"),
+        ("detector(oracl=True)", r"detector has no parameter 'oracl'; did you mean oracle\?"),
         ("unique|unique(copies=2)", "each remedy once"),
         ("none|unique", "none stands alone"),
         ("verified(level=true)", "level = true: allowed are syntactic, semantic, in_support"),
@@ -225,15 +216,16 @@ def test_what_the_language_or_the_learner_lacks_is_refused():
     plain = Language(name="plain")
     for spelling, lacks in (
         ("verified", "verdicts"),
-        ("detector", "exact probabilities"),
+        ("detector(oracle=True)", "exact probabilities"),
         ("depth_quota", "exact depths"),
     ):
         with pytest.raises(UsageError, match=f"needs {lacks}, the language plain has none"):
             check_remedies(spelling, plain, True, "transformer")
-    for spelling in ("truncated", "golden", "negative", "surplexity", "unique|detector"):
+    check_remedies("detector", plain, True, "transformer")  # what is learnt needs neither
+    for spelling in ("truncated", "golden", "negative", "guided", "edit", "surplexity", "unique|detector(oracle=True)"):
         with pytest.raises(UsageError, match="acts on a network, memoriser is none"):
             check_remedies(spelling, LANGUAGE, False, "memoriser")
-    check_remedies("verified|unique|sampled", LANGUAGE, False, "memoriser")
+    check_remedies("verified|unique|detector|sampled", LANGUAGE, False, "memoriser")
 
 
 def test_cells_are_named_after_canonical_spellings_and_controls_have_no_remedy():
@@ -256,9 +248,23 @@ def test_cells_are_named_after_canonical_spellings_and_controls_have_no_remedy()
 
 def test_costs_count_what_remedies_take():
     c = smoke.get_config()
-    c.sweep.update(cycles=("full",), fresh_ratios=(0.5,), remedies=("none", "verified", "negative(steps=7)"))
+    remedies = ("none", "verified", "negative(steps=7)", "guided(steps=5)", "edit")
+    c.sweep.update(cycles=("full",), fresh_ratios=(0.5,), remedies=remedies)
     c = resolve(c)
-    none, verified, negative = (costs(c, cell, 2) for cell in c.cells())
-    assert none == {"samples_written": 64, "samples_verified": 0, "extra_steps": 0, "real_examples": 64 + 2 * 32}
+    none, verified, negative, guided, _ = (costs(c, cell, 2) for cell in c.cells())
+    assert none == {
+        "samples_written": 64,
+        "samples_verified": 0,
+        "extra_steps": 0,
+        "real_examples": 64 + 2 * 32,
+        "examples_edited": 0,
+        "examples_broken": 0,
+    }
     assert verified == none | {"samples_verified": 64}
     assert negative == none | {"samples_written": 128, "extra_steps": 7}
+    assert guided == none | {"samples_written": 128, "extra_steps": 5}
+    cell = c.cells()[-1]
+    edited = real_examples(c, cell.seed, 3, 32).expressions
+    edited[3] = LANGUAGE.encode(["(not"])[0]  # broken
+    edited[5] = next(e for e in LANGUAGE.encode(["(not False)", "(True or True)"]) if e != edited[5])
+    assert costs(c, cell, 2, edited) == none | {"examples_edited": 2, "examples_broken": 1}

@@ -117,3 +117,12 @@ def test_scores_are_read_back_of_the_cells_that_have_them(tmp_path):
     write_samples(tmp_path / "x", {"a": with_scores, "b": samples([b"\x06"])})
     assert read_samples(tmp_path / "x", "a").scores["nats_0"].tolist() == [0.5, 2.0]
     assert read_samples(tmp_path / "x", "b").scores == {}
+
+
+def test_edited_examples_are_read_back_of_the_cells_that_have_them(tmp_path):
+    edited = [b"\x06\x07\x01", b"", b"\x05"] * 500  # more than a block, and than the cell has samples
+    with_edited = dataclasses.replace(samples([b"\x06", b"\x07"]), edited=edited)
+    write_samples(tmp_path / "x", {"a": with_edited, "b": samples([b"\x06"])})
+    assert read_samples(tmp_path / "x", "a").edited == edited
+    assert read_samples(tmp_path / "x", "a").expressions == [b"\x06", b"\x07"]
+    assert read_samples(tmp_path / "x", "b").edited == [] and read_samples(tmp_path / "x", "b").scores == {}

@@ -21,6 +21,7 @@ from loop.training.memory import (
 )
 from loop.training.mesh import state_sharding
 from model.config import ModelConfig
+from model.guidance import Guided
 from model.sampling import rows
 
 pytestmark = pytest.mark.slow
@@ -90,6 +91,33 @@ def test_sampling_is_within_a_third_of_what_xla_takes():
     actual = in_use(ensemble._programs.sample.lower(params, *arguments))
     cell = bytes_per_cell(c, accelerator=False)
     assert 3 / 4 < 3 * (cell.best + cell.sampler) / actual < 4 / 3
+
+
+@pytest.mark.parametrize("n, members", [(1, "map"), (6, "2")], ids=["one", "groups of two"])
+def test_copies_take_no_more_than_training_and_two_samplers_twice_as_much(n, members):
+    c = config(context=128)
+    loop, sweep = dataclasses.replace(c.loop, generations=2), SweepConfig(("full",), (0.0,), remedies=("guided",))
+    c = dataclasses.replace(c, loop=loop, sweep=sweep)
+    ensemble = Ensemble(c, range(n), members, (1, 1), ["guided"] * n)
+    params, active = state_of(ensemble, n).best_params, ensemble.put(np.ones(n, bool))
+    symbols, examples = capacity(c)
+    blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.array(0, np.int32)] * 4)
+    own, at = ensemble.put_data([blank] * n), ensemble._generation(0)
+    copying = ensemble._programs.copy.lower(params, own, ensemble.seeds, at, active, ensemble.treatment)
+    cell = bytes_per_cell(c, accelerator=False)
+    at_once = 1 if n == 1 else 2
+    assert in_use(copying) < 4 / 3 * bytes_on_device(dataclasses.replace(cell, sampler=0, likelihood=0), n, at_once)
+    pair = Guided(params, params, ensemble.treatment.guidance)
+    sampling = ensemble._programs.sample_guided.lower(pair, ensemble.seeds, at, active, ensemble.treatment, at)
+    assert 3 / 4 < (2 * n * cell.best + at_once * cell.sampler) / in_use(sampling) < 4 / 3
+
+
+def test_scores_need_room_for_samples_of_several_generations():
+    plain = config(samples=4_000)
+    sweep = SweepConfig(("full",), (0.0,), remedies=("surplexity(pool=3)",))
+    scoring = dataclasses.replace(plain, sweep=sweep)
+    assert bytes_per_cell(scoring).data == 3 * 4_000 * (32 + 1 + 4) > bytes_per_cell(plain).data
+    assert bytes_per_cell(scoring).likelihood == 16 * bytes_per_cell(plain).likelihood  # 256 at a time, not 16
 
 
 def test_state_and_data_are_what_the_arrays_hold():

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
+REMEDIES = ["--config.sweep.remedies=none,surplexity|guided(weight=2)|edit(threshold=0.1)"]
 LONG = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full", "--config.loop.generations=2"]
 LONG += ["--config.train.max_steps=600", "--config.train.min_learning_rate=1e-4"]
 
@@ -101,14 +102,15 @@ def check_equal(ours: RunDirectory, one: RunDirectory) -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory, cache):
-    return complete(tmp_path_factory.mktemp("one") / "run", cache, SMOKE)[0]
+    return complete(tmp_path_factory.mktemp("one") / "run", cache, [*SMOKE, *REMEDIES])[0]
 
 
 def test_two_processes_write_what_one_does(one, tmp_path, cache):
     # XLA knows the flags that --deterministic gives it, in every process; on a CPU they change nothing.
-    flags = [*SMOKE, "--deterministic"]
+    flags = [*SMOKE, *REMEDIES, "--deterministic"]
     two, ((_, out, _), (_, other_out, other_err)) = complete(tmp_path / "run", cache, flags, count=2)
     check_equal(two, one)
+    assert max(row["examples_edited"] for row in two.rows()) > 0
     assert "report: " in out and (tmp_path / "run" / "report" / "index.html").exists()
     assert other_out == "" and "[Gloo]" not in out
     assert [line for line in other_err.splitlines() if not line.startswith("[Gloo]")] == []
