@@ -42,6 +42,9 @@ LONGEST = ("multihost_test.py", "sweep_test.py", "main_test.py", "slurm_test.py"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, then those with slow tests: a long file that is begun last keeps others waiting."""
+    for item in items:
+        if item.path.name in LONGEST:
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def place(item: pytest.Item) -> tuple[int, bool]:

@@ -78,6 +78,7 @@ def test_all_files_of_the_page_are_run():
         assert all(len(line) <= 120 for line in text.splitlines()), path
 
 
+@pytest.mark.slow
 def test_a_cycle(load, monkeypatch, tmp_path):
     anchored = load("loop/cycles/anchored.py").Anchored()
     monkeypatch.setitem(cycles.CYCLES, anchored.name, anchored)
@@ -89,6 +90,7 @@ def test_a_cycle(load, monkeypatch, tmp_path):
     assert (train.generation[:32] == 0).all() and (train.source[:32] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_remedy(load, monkeypatch, tmp_path):
     longest = load("loop/remedies/longest.py").Longest
     monkeypatch.setitem(remedies.REMEDIES, "longest", longest)
@@ -102,6 +104,7 @@ def test_a_remedy(load, monkeypatch, tmp_path):
     assert "longest" in (directory.report / "leaderboard.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_language_with_its_measures_and_report(load, monkeypatch, tmp_path):
     dyck = load("logic/dyck.py").Dyck
     monkeypatch.setitem(languages.LANGUAGES, "dyck", dyck)
@@ -138,6 +141,7 @@ def test_the_language_is_exact(load):
     assert language.encode(text) == draws[:5]
 
 
+@pytest.mark.slow
 def test_a_measure(load, monkeypatch, tmp_path):
     repeats = load("eval/measures/repeats.py").REPEATS
     assert isinstance(repeats, Measure)
@@ -147,6 +151,7 @@ def test_a_measure(load, monkeypatch, tmp_path):
     assert "repeats of the sample before" in (directory.report / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_model(load, monkeypatch, tmp_path):
     gru = load("model/gru.py")
     model = models.Model(gru.init_params, gru.forward, gru.init_cache, gru.forward_cached)

@@ -269,6 +269,7 @@ def test_read_lines_in_chunks(tmp_path):
     assert list(read_lines(str(file))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["logic.verify", "eval.diversity"])
 def test_a_byte_order_mark_is_no_part_of_the_first_line(module, tmp_path):
     text = b"(not False)\n(not False)\n"

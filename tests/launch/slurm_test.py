@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.compilation import as_users
+
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
 PRESET = "--config=launch/presets/smoke.py"
@@ -304,7 +306,9 @@ def table(workdir):
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(skip_reason()), reason=skip_reason())
-def test_an_array_whose_tasks_are_stopped_in_three_ways_ends_as_a_local_run(cluster, tmp_path):
+def test_an_array_whose_tasks_are_stopped_in_three_ways_ends_as_a_local_run(cluster, tmp_path, monkeypatch):
+    for name, value in as_users().items():  # programs of one cell and of three give the same bits
+        monkeypatch.setenv(name, value)
     slurm, workdir = Jobs(cluster), tmp_path / "run"
     sweep = [PRESET, "--config.loop.generations=4", "--config.train.max_steps=60", "--cpu_devices=1"]
     sweep += ["--config.sweep.cycles=full,fresh", f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"]

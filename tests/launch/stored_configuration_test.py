@@ -73,6 +73,7 @@ def plan(*flags):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
+@pytest.mark.slow
 def test_the_command_takes_such_files_with_overrides_and_leaves_nothing_beside_them(tmp_path):
     stored = {"config": dataclasses.asdict(resolve(smoke.get_config()))}
     (tmp_path / "config.json").write_text(json.dumps(stored))

@@ -42,6 +42,7 @@ def finished(tmp_path_factory):
     return config, directory
 
 
+@pytest.mark.slow
 def test_every_learner_goes_through_the_loop(finished):
     config, directory = finished
     assert config.language == Boolean(1, 3, 2) and config.model.vocab_size == 10
@@ -57,6 +58,7 @@ def test_every_learner_goes_through_the_loop(finished):
             assert row["in_support"] == row["rows_true"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_samples_are_read_back_with_their_verdicts(finished, learner):
     config, directory = finished
@@ -66,6 +68,7 @@ def test_samples_are_read_back_with_their_verdicts(finished, learner):
     assert config.language.encode(config.language.decode(samples.expressions)) == samples.expressions
 
 
+@pytest.mark.slow
 def test_analysis_gives_the_runs_own_measures(finished):
     _, directory = finished
     loaded = load_generation(directory.path, Cell("full", 0.0, 0), 1)
@@ -76,6 +79,7 @@ def test_analysis_gives_the_runs_own_measures(finished):
     assert described["in_support"] and described["log_real"] is not None and described["nll"] > 0
 
 
+@pytest.mark.slow
 def test_report_shows_depths_and_functions(finished, capsys):
     _, directory = finished
     page = build_report([directory])

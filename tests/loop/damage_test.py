@@ -78,6 +78,7 @@ def files(directory):
     return sorted(p for p in directory.rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_never_taken_for_another_result(run):
     expected = {cell: run.load(cell, 0) for cell in (CELL, OTHER)}
     np.testing.assert_array_equal(expected[CELL].held_out_nll, generation(1.0).held_out_nll)

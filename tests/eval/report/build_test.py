@@ -269,6 +269,7 @@ def test_several_runs_are_compared_in_the_first(tmp_path):
     assert list(measures["run"].unique()) == ["a/run", "b/run"] and list(measures.columns[1:]) == list(COLUMNS)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_the_sweep_only_are_one_analysis(tmp_path):
     first = make_run(tmp_path / "a" / "run", samples=False)
     second = make_run(tmp_path / "b" / "run", cycles=("balanced",), samples=False)

@@ -39,6 +39,7 @@ def lines(ax):
     return {line.get_label(): np.array(line.get_data()) for line in ax.lines}
 
 
+@pytest.mark.slow
 def test_every_file_is_written(tmp_path):
     drawn = draw_all({"a": run(grid())}, tmp_path, SUBJECT)
     assert [figure.name for figure in drawn] == NAMES
@@ -53,6 +54,7 @@ def test_every_file_is_written(tmp_path):
     assert all("smallest to the largest seed" in figure.caption and "control" in figure.caption for figure in drawn)
 
 
+@pytest.mark.slow
 def test_figures_do_not_follow_the_users_matplotlibrc(tmp_path):
     for folder in ("plain", "users"):
         (tmp_path / folder).mkdir()
@@ -63,6 +65,7 @@ def test_figures_do_not_follow_the_users_matplotlibrc(tmp_path):
         assert path.read_bytes() == (tmp_path / "users" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_drawn_data_are_the_metrics(tmp_path):
     metrics = run(grid(cycles=("full", "balanced"), seeds=3))
     draw_all({"a": metrics}, tmp_path, SUBJECT)

@@ -55,6 +55,7 @@ def report(tmp_path_factory):
     return run, build_report([run])
 
 
+@pytest.mark.slow
 def test_page_and_terminal_tell_it_in_the_same_words(report, capsys):
     run, page = report
     html = page.read_text(encoding="utf-8")
@@ -87,6 +88,7 @@ def test_files_are_there_and_their_rows_add_up(report):
     assert last.to_dict() == pytest.approx(cells["diversity_change"].to_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learners", "other", "told", "why"),
     [

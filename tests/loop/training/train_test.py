@@ -85,6 +85,7 @@ def test_patience_stops_when_validation_gets_no_better(data):
     assert int(states[-1].best_step) == 1
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_stops_at_its_step(data):
     state = train.init_state(MODEL, CONFIG, SEED, GENERATION)
     poisoned = state.replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
@@ -103,6 +104,7 @@ def test_learning_rate_is_optaxs_warm_up_and_cosine():
     np.testing.assert_allclose(ours[:50], np.arange(1, 51) / 50 * 1e-3, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_matrices_decay(data):
     config = dataclasses.replace(CONFIG, weight_decay=0.5, max_steps=1, eval_interval=1, warmup_steps=0)
     plain = run(dataclasses.replace(config, weight_decay=0.0), data, 1)[-1].params
@@ -111,6 +113,7 @@ def test_only_matrices_decay(data):
     assert np.abs(plain["embedding"] - decayed["embedding"]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped(data):
     config = dataclasses.replace(CONFIG, grad_clip=1e-3)
     state = train.init_state(MODEL, config, SEED, GENERATION)
@@ -122,6 +125,7 @@ def test_gradients_are_clipped(data):
     jax.tree.map(lambda m, g: np.testing.assert_allclose(m, 0.1 * g, rtol=1e-4), first_moment, clipped)
 
 
+@pytest.mark.slow
 def test_dropout_changes_training_but_not_evaluation(data):
     model = dataclasses.replace(MODEL, dropout=0.3)
     a, b = (run(CONFIG, data, 1, model=m)[-1] for m in (MODEL, model))
