@@ -203,6 +203,11 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
         ]
         if rows:
             pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    changes = [
+        {"run": label, **table.keys, **table.change} for label, tables in depth_tables.items() for table in tables
+    ]
+    if changes:
+        pd.DataFrame(changes).to_csv(folder / "correctness_change.csv", index=False)
     metrics = pd.concat([run.metrics.assign(run=run.label) for run in runs], ignore_index=True)
     metrics = metrics.drop(columns=[curves.CONTROL, curves.CORRECTNESS])
     metrics[["run", *metrics.columns.drop("run")]].to_csv(folder / "measures.csv", index=False)

@@ -27,6 +27,7 @@ class DepthTable:
     seeds: int
     generations: tuple[int, int]
     pooled: tuple[ByDepth, ByDepth]  # over the seeds
+    change: dict[str, float | None]  # of correctness, and its parts: means over seeds with their intervals
     sentence: str
 
     @property
@@ -81,9 +82,13 @@ def depth_tables(run: "Run") -> list[DepthTable]:
         )
         if all(abs(part) < _ROUNDING for change in changes for part in change):
             sentence = f"{name}: correctness was {before:.1%} in generations {ends[0]} and {ends[1]} alike."
+        estimates = {"change": total, "composition": composition, "within": within}
+        change: dict[str, float | None] = {"correctness_first": before, "correctness_last": after}
+        for part, estimate in estimates.items():
+            change |= {part: estimate.mean, f"{part}_low": estimate.low, f"{part}_high": estimate.high}
         size = _rows(run.language, max(len(x.samples_D) for x in both))
         folded = both[0].to(size, fold=True), both[1].to(size, fold=True)
-        tables.append(DepthTable(dict(zip(GROUP, key, strict=True)), len(whole), ends, folded, sentence))
+        tables.append(DepthTable(dict(zip(GROUP, key, strict=True)), len(whole), ends, folded, change, sentence))
     return tables
 
 

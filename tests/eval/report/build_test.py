@@ -148,8 +148,15 @@ def test_files_are_beside_the_page(report):
     run, page, _ = report
     names = ["headline", "correctness", "diversity", "unique", "entropy"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")]
-    tables = ["comparisons.csv", "correctness_by_depth.csv", "measures.csv", "summary_cells.csv", "summary_groups.csv"]
-    expected = sorted([*files, "index.html", *tables])
+    tables = [
+        "comparisons",
+        "correctness_by_depth",
+        "correctness_change",
+        "measures",
+        "summary_cells",
+        "summary_groups",
+    ]
+    expected = sorted([*files, "index.html", *(f"{name}.csv" for name in tables)])
     assert sorted(path.name for path in page.parent.iterdir()) == expected
     assert not list(run.path.glob(".report*"))
     cells = pd.read_csv(page.parent / "summary_cells.csv")
