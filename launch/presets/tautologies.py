@@ -3,8 +3,8 @@
     python -m launch.main --config=launch/presets/tautologies.py --workdir=runs/tautologies
 
 Measured with five seeds (docs/results.md), from generation 0 to 7: correctness 81.0 to 95.0 % with φ = 0, 86.6 % with
-0.5, 81.8 % in the control; diversity -50 %, -4 % and 0 %. It is not hard expressions that die out: depth 3 holds 72 % of
-the samples at first and 99 % at last. What relates p to q is forgotten first, what negates one of them is not.
+0.5, 81.8 % in the control; diversity -50 %, -4 % and 0 %. It is not hard expressions that die out: depth 3 holds 72 %
+of the samples at first and 99 % at last. What relates p to q is forgotten first, what negates one of them is not.
 
 The five seeds took 22 minutes of one core, compilation included; two seeds on two idle cores should take 5 minutes.
 """
