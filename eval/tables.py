@@ -67,18 +67,20 @@ def _table(file: Path, recipe: str) -> str:
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
     rows = pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")
-    columns: dict[str, str] = {}
+    columns: list[tuple[str, str]] = []
     for line in filter(str.strip, recipe.splitlines()):
         name, _, template = line.partition(": ")
         if name.strip() == "where":
             wanted = _conditions(template)
             rows = [row for row in rows if all(row.get(c) in values for c, values in wanted.items())]
         else:
-            columns[name.strip()] = template.strip()
+            columns.append((name.strip(), template.strip()))
     if not rows or not columns:
         raise UsageError(f"{file}: no row is as `where` says, or no column is named")
-    lines = [list(columns), ["---"] * len(columns)]
-    lines += [[_cell(template, {str(k): v for k, v in row.items()}) for template in columns.values()] for row in rows]
+    lines = [[name for name, _ in columns], ["---"] * len(columns)]
+    for row in rows:
+        texts = {str(name): text.replace("|", r"\|") for name, text in row.items()}  # a bar would end the cell
+        lines.append([_cell(template, texts) for _, template in columns])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

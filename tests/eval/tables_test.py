@@ -64,6 +64,12 @@ def test_a_table_is_made_and_made_again(folder):
     assert "fresh" not in fill(page("where: cycle = full; ratio = 0.0", "cycle: {cycle}"), folder)
 
 
+def test_headings_may_repeat_and_bars_end_no_cell(folder):
+    (folder / "data.csv").write_text("remedy,a,b\nverified|unique,1,2\n")
+    made = fill(page("remedy: `{remedy}`", "x: {a}", "x: {b}"), folder)
+    assert made.splitlines()[7:10] == ["| remedy | x | x |", "| --- | --- | --- |", "| `verified\\|unique` | 1 | 2 |"]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
