@@ -6,9 +6,9 @@ The setting is the demo's, smaller: temperature 0.6, under which the cells witho
 write twice as many samples as a block takes, so that remedies have something to choose from. The same at temperature 1,
 where the sampler takes nothing away: --config.sample.temperature=1.0.
 
-Measured with five seeds (docs/remedies.md), `full` without fresh data: diversity falls by 84 % without a remedy, by 7 % and
-12 % with `guided` and `negative`, whose samples stay 97 % and 99.8 % correct, by 18 % with the learnt detector; a perfect
-verifier alone changes nothing. Five seeds took 41 minutes of one core, so three take about 13 on two idle ones.
+Measured with five seeds (docs/remedies.md), `full` without fresh data: diversity falls by 84 % without a remedy, by 7 %
+and 12 % with `guided` and `negative`, whose samples stay 97 % and 99.8 % correct, by 18 % with the learnt detector; a
+perfect verifier alone changes nothing. Five seeds took 41 minutes of one core, so three take about 13 on two idle ones.
 """
 
 from ml_collections import config_dict
