@@ -21,9 +21,8 @@ from loop.cell import NO_REMEDY
 from loop.config import Config
 from loop.remedies import guides
 from loop.streams import Purpose
-from loop.training import multihost, train
+from loop.training import memory, multihost, train
 from loop.training.data import TrainData
-from loop.training.memory import check_members, groups, members_that_fit, num_to_edit, num_to_score
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
 from loop.training.micro_batch import parts_of_batch
 from loop.training.programs import RUN, Layout, build, num_to_judge
@@ -34,22 +33,17 @@ from model.likelihood import lay_out_expressions
 
 def members_at_once(members: str, config: Config, num_members: int, data: int = 1, parts: int = 1) -> int:
     """How many of its members a device takes at once. Raises ValueError, naming what is allowed."""
-    check_members(members)
+    memory.check_members(members)
     if members == "auto":
         if jax.default_backend() == "cpu":
             members = "map"
         else:
-            limit = _bytes_limit()
-            fitting = members_that_fit(config, limit, num_members, data, parts=parts) if limit else num_members
+            limit = memory.of_device()
+            fitting = memory.members_that_fit(config, limit, num_members, data, parts=parts) if limit else num_members
             members = str(max(1, fitting))
     if members in ("map", "vmap"):
         return 1 if members == "map" else num_members
-    return groups(num_members, int(members))[1]
-
-
-def _bytes_limit() -> int | None:
-    """Memory of a device; None where it does not say."""
-    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return memory.groups(num_members, int(members))[1]
 
 
 def _agreed(number: int, choose: Callable[[list[int]], int]) -> int:
@@ -110,7 +104,7 @@ class Ensemble:
         """Decides in which row and on which devices every cell lies."""
         slots, data = mesh
         mine, accelerator = -(-n // slots), jax.default_backend() != "cpu"
-        parts = _agreed(parts_of_batch(config, data, accelerator, _bytes_limit(), mine), max)
+        parts = _agreed(parts_of_batch(config, data, accelerator, memory.of_device(), mine), max)
         at_once = _agreed(members_at_once(members, config, mine, data, parts), min)
         per_slot = -(-n // (slots * at_once)) * at_once
         self.layout = Layout(make_mesh(slots, data), per_slot, at_once, parts)
@@ -239,7 +233,7 @@ class Ensemble:
           samples: of every cell, none of those that are not `held`.
           copies: with them, what `guided` cells sample is what they write under their guidance.
         """
-        laid_out = self._put_expressions(samples, num_to_score(self.config))
+        laid_out = self._put_expressions(samples, memory.num_to_score(self.config))
         nats = self._programs.score(params, *laid_out, self.put(active), self.treatment)
         plain, written = (self.get(x) for x in nats)
         if copies is not None:
@@ -270,7 +264,7 @@ class Ensemble:
         self, params: dict, expressions: Sequence[Sequence[bytes]], generation: int, active: np.ndarray
     ) -> list[list[bytes]]:
         """The active cells' real examples as their models edit them; what exceeds the context stays as it is."""
-        laid_out = self._put_expressions(expressions, num_to_edit(self.config))
+        laid_out = self._put_expressions(expressions, memory.num_to_edit(self.config))
         seeds, at = self.seeds, self._generation(generation)
         ids = self.get(self._programs.edit(params, *laid_out, seeds, at, self.put(active), self.treatment))
         T = ids.shape[-1]

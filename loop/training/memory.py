@@ -176,6 +176,13 @@ def bytes_on_device(cell: CellBytes, cells: int, at_once: int) -> int:
     return rows * (cell.state + cell.data) + worked_on + together * cell.working
 
 
+def of_device() -> int | None:
+    """Bytes of the memory of this process's first device; None where it does not say."""
+    import jax
+
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
 def members_that_fit(
     config: Config,
     bytes_limit: float,

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -207,7 +208,8 @@ def test_tables_show_what_the_json_holds(loaded, capsys):
 
 def command(*flags, **kwargs):
     line = [sys.executable, "-m", "eval.analyze", *flags]
-    return subprocess.run(line, capture_output=True, text=True, **kwargs)
+    env = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # as the run was made
+    return subprocess.run(line, capture_output=True, text=True, env=env, **kwargs)
 
 
 def test_the_command_prints_one_json_object(finished):

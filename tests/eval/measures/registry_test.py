@@ -54,7 +54,7 @@ def full_observation(language: Language = LANGUAGE, **other: Any) -> Observation
         "training_set": train,
         "held_out": held_out,
         "held_out_nll": np.linspace(1, 9, 20),
-        "counters": COUNTERS | {"train_tokens": 5},
+        "counters": COUNTERS | {"train_tokens": 5} | ({"examples_broken": 1} if language.correct else {}),
         "subsets": np.random.default_rng(3),
         "subset_size": 10,
     }
@@ -176,7 +176,7 @@ def test_what_a_language_does_not_have_is_absent():
     verdicts |= {"outside_syntax", "outside_false", "outside_form"}
     statistics = {f"{kind}_{of}" for kind in ("kl", "tv") for of in ("depth", "length", "root")}
     exact = {"support_coverage", "rare_mass_reached", "kl_from_real", "kl_from_real_se", "kl_paired", "kl_paired_se"}
-    assert absent == verdicts | statistics | exact | {"depth_mean", "unique_trees_fraction"}
+    assert absent == verdicts | statistics | exact | {"depth_mean", "unique_trees_fraction", "examples_broken"}
     assert row["length_mean"] == pytest.approx(4 * 40 / 41)
 
 
