@@ -5,7 +5,6 @@ inherit the environment. It lasts for the session, so that no result depends on 
 JAX_COMPILATION_CACHE_DIR names is used instead, and stays. Runs that several files read are made once (`once`).
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -75,21 +74,15 @@ def programs_are_traced_once() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def as_users_have_them() -> Iterator[None]:
-    """Programs are optimised: then different ones give the same bits where they compute the same."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In files that compare what different programs give, bit by bit."""
-    with as_users_have_them() if request.path.name in COMPARING else contextlib.nullcontext():
+    """Where different programs are to give the same bits, they are optimised, as users have them."""
+    if request.path.name not in COMPARING:
         yield
+        return
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")
@@ -155,9 +148,8 @@ def finished_sweep(once) -> FinishedSweep:
                 compilations.append(event)
 
         jax.monitoring.register_event_duration_secs_listener(listen)
-        with as_users_have_them():  # eval/analyze_test.py compares its bits with those of another program
-            tell = Control(tell=lambda p: seen.append((p.generation, len(compilations))))
-            run(config, directory, measure_generation, tell)
+        tell = Control(tell=lambda p: seen.append((p.generation, len(compilations))))
+        run(config, directory, measure_generation, tell)
         seen.append((config.loop.generations, len(compilations)))
         (folder / "seen.json").write_text(json.dumps(seen))
 
