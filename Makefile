@@ -35,11 +35,14 @@ check: .venv/installed-test
 clean:
 	rm -rf .venv
 
-$(BIN)/python:
+# The stamp comes last: an environment that was left half-made is made anew.
+.venv/made:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, %s is %s" % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	rm -rf .venv
 	$(if $(shell command -v uv),uv venv --quiet --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	touch $@
 
-.venv/installed: requirements.txt | $(BIN)/python
+.venv/installed: requirements.txt .venv/made
 	$(INSTALL) -r requirements.txt
 	touch $@
 

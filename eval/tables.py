@@ -66,7 +66,10 @@ def _table(file: Path, recipe: str) -> str:
 
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file")
-    rows = pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")
+    try:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is no table in CSV: {error}") from None
     columns: list[tuple[str, str]] = []
     for line in filter(str.strip, recipe.splitlines()):
         name, _, template = line.partition(": ")
@@ -101,7 +104,11 @@ def main(argv: list[str]) -> None:
     for path in map(Path, argv[1:]):
         if not path.is_file():
             raise UsageError(f"{path}: there is no such page")
-        write_atomically(path, fill(path.read_text(encoding="utf-8"), path.parent))
+        try:
+            page = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is no text in UTF-8: {error}") from None
+        write_atomically(path, fill(page, path.parent))
 
 
 if __name__ == "__main__":

@@ -45,12 +45,14 @@ def _plain(value: Any) -> Any:
 
 def _to_dict(value: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    kinds = typing.get_type_hints(type(value))
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
         if dataclasses.is_dataclass(inner):
             result[field.name] = _to_dict(inner)
         else:  # None has no type of its own: the placeholder lets an override be a number
-            result[field.name] = config_dict.placeholder(float) if inner is None else inner
+            number = int if kinds[field.name] == int | None else float
+            result[field.name] = config_dict.placeholder(number) if inner is None else inner
     return result
 
 

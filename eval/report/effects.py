@@ -28,7 +28,8 @@ def draw_effects(entries: Sequence[Entry], folder: Path) -> list[Drawn]:
     """Writes the figure of a run into a folder; nothing without remedies."""
     if not any(entry.effects["diversity"].mean is not None for entry in entries):
         return []
-    shown = [e for e in EFFECTS if e.name == "diversity" or _known(entries, e)]
+    known = {e.name for e in EFFECTS if any(entry.effects[e.name].mean is not None for entry in entries)}
+    shown = [e for e in EFFECTS if e.name in known & {"diversity", "correctness"}]
     blocks: dict[Key, list[Entry]] = {}
     for entry in entries:
         blocks.setdefault(_without_remedy(entry.key), []).append(entry)
@@ -60,10 +61,6 @@ def draw_effects(entries: Sequence[Entry], folder: Path) -> list[Drawn]:
 def cost(entry: Entry) -> float:
     """Samples that are written or verified beyond what none takes."""
     return entry.extra.get("samples_written", 0.0) + entry.extra.get("samples_verified", 0.0)
-
-
-def _known(entries: Sequence[Entry], effect: Effect) -> bool:
-    return effect.name == "correctness" and any(entry.effects[effect.name].mean is not None for entry in entries)
 
 
 def _without_remedy(key: Key) -> Key:

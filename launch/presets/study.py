@@ -69,9 +69,7 @@ def get_config(part: str) -> config_dict.ConfigDict:
     """One part of the study, by its name; with `-tiny` after it, in seconds."""
     name, _, scale = part.partition("-")
     if name not in PARTS or scale not in ("", "tiny"):
-        raise ValueError(
-            f"--config=launch/presets/study.py:{part}: allowed are {', '.join(PARTS)}, each also with -tiny"
-        )
+        raise ValueError(f"{part}: allowed are {', '.join(PARTS)}, each also with -tiny")
     config = demo.get_config()
     config.train.update(max_steps=1_500, eval_interval=375)
     config.sample.temperature = 0.8

@@ -93,3 +93,14 @@ def test_the_command_fills_a_page_in_place_or_says_what_is_missing(folder):
         main(["", str(path)])
     with pytest.raises(UsageError, match="no such page"):
         main(["", str(folder / "nothing.md")])
+
+
+def test_files_that_are_no_tables_and_pages_that_are_no_text_are_refused(folder):
+    for content in (b"", b"\xff\xfe\x00"):
+        (folder / "data.csv").write_bytes(content)
+        with pytest.raises(UsageError, match=r"data.csv is no table in CSV"):
+            fill(page("cycle: {cycle}"), folder)
+    (folder / "page.md").write_bytes(b"\xf7")
+    with pytest.raises(UsageError, match=r"page.md is no text in UTF-8"):
+        main(["", str(folder / "page.md")])
+    assert (folder / "page.md").read_bytes() == b"\xf7"

@@ -39,6 +39,14 @@ def test_the_control_needs_no_ratio_and_a_cell_listed_twice_runs_once():
     assert names == ["fresh_fresh1_seed3", "full_fresh0_seed3", "full_fresh0.5_seed3"]
 
 
+def test_a_field_that_may_be_none_is_given_as_the_number_it_is():
+    c = defaults()
+    c.loop.first_pool, c.loop.renewal_share = 6, 0.5
+    assert (resolve(c).loop.first_pool, resolve(c).loop.renewal_share) == (6, 0.5)
+    with pytest.raises(TypeError):
+        c.loop.first_pool = 6.5
+
+
 def test_renewal_share_is_of_growing_and_incremental_cycles_only():
     c = defaults()
     assert resolve(c).block_size("incremental") == 5_000
