@@ -9,7 +9,9 @@ agrees with what happens.
 """
 
 import dataclasses
+import functools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
@@ -18,12 +20,22 @@ from ml_collections import config_flags
 from launch import cli
 from launch.configuration import resolve, settings
 from launch.planning import devices
+from launch.planning.as_text import duration, text
 from launch.planning.estimates import cell_bytes, disk, host_memory, seconds, work
 from logic.errors import UsageError, usage_errors
 from loop.cell import split
 from loop.config import Config
+from loop.numbers import alike, representative
 from loop.storage.checkpoints import check_keep
-from loop.training.memory import FILLED, bytes_on_device, check_members, groups, members_that_fit, num_params
+from loop.training.memory import (
+    FILLED,
+    bytes_on_device,
+    check_members,
+    groups,
+    members_that_fit,
+    num_params,
+    settings_that_fit,
+)
 from loop.training.micro_batch import parts_of_batch
 
 
@@ -79,9 +91,26 @@ def shards_that_fit(machine: Machine, config: Config) -> int | None:
     return None
 
 
-def plan(config: Config, machine: Machine) -> dict[str, Any]:
-    """The plan of one setting: numbers in bytes, seconds and operations, under the names of the JSON output."""
-    device, cells = machine.device, len(config.networks())
+def side_by_side(settings: Mapping[str, Config], machine: Machine) -> list[dict[str, Config]]:
+    """The settings in groups, as launch.main runs them: those of one group together."""
+    found = []
+    for group in alike(settings):
+        config, names = representative(list(group.values())), list(group)
+        many = settings_that_fit(
+            config,
+            machine.device.memory,
+            functools.partial(mesh_of, machine=machine, config=config),
+            machine.device.accelerator,
+            len(names),
+        )
+        found += [{name: group[name] for name in names[i : i + many]} for i in range(0, len(names), many)]
+    return found
+
+
+def plan(config: Config, machine: Machine, settings: int = 1) -> dict[str, Any]:
+    """The plan of so many settings side by side: numbers in bytes, seconds and operations, under the names of the JSON
+    output."""
+    device, cells = machine.device, settings * len(config.networks())
     mesh = run, data = mesh_of(cells, machine, config)
     per_device = -(-cells // run)
     parts = batch_parts(machine, config, per_device, data)
@@ -92,9 +121,9 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
     }
     host_cores = machine.host_cores if device.accelerator else max(1, machine.num_devices // machine.hosts)
     needed = bytes_on_device(cell, per_device, together or 1)
-    took = seconds(config, device, mesh, together or 1, shares, host_cores, machine.hosts)
+    took = seconds(config, cells, device, mesh, together or 1, shares, host_cores, machine.hosts)
     generations = config.loop.generations
-    space = disk(config, machine.keep)
+    space = disk(config, machine.keep, settings)
     steps = min(config.train.eval_interval, config.train.max_steps)
     part = config.train.batch_size // (data * parts)  # on a device
     return {
@@ -143,7 +172,7 @@ def plan(config: Config, machine: Machine) -> dict[str, Any]:
         "seconds": generations * took.total,
         "device_seconds": generations * took.total * machine.num_devices,
         "disk": {**dataclasses.asdict(space), "keep": machine.keep},
-        "host_memory": host_memory(config, machine.hosts),
+        "host_memory": host_memory(config, cells, machine.hosts),
     }
 
 
@@ -158,88 +187,8 @@ def of_largest_shard(config: Config, count: int) -> Config:
     return dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, shard=shard))
 
 
-def text(p: dict[str, Any]) -> str:
-    """The plan for people."""
-    mesh, members, cell, device, took = (
-        p[k] for k in ("mesh", "members", "memory_of_a_cell", "device", "seconds_per_generation")
-    )
-    train, sample, space = p["share_of_peak"]["train"], p["share_of_peak"]["sample"], p["disk"]
-    fits = ""
-    if not p["memory_of_a_device"]["fits"]:
-        shards = p["memory_of_a_device"]["fits_in_shards"]
-        remedy = (
-            f"--shards={shards} does"
-            if shards
-            else "not a single cell does: let devices share it (--mesh), or lower sample.batch_size or the model's size"
-        )
-        fits = f": DOES NOT FIT into {FILLED:.0%} of it; {remedy}"
-    groups_of = f" in {members['groups']} groups" if members["groups"] > 1 else ""
-    side_by_side = f"{members['at_once']} at once{groups_of}" if members["at_once"] else "too many"
-    batch = p["batch"]
-    cut = f"in {batch['parts']} parts, {batch['windows_of_a_part']} at once on a device"
-    cut = cut if batch["parts"] > 1 else "all at once"
-    unused = f", {mesh['unused']} devices unused" if mesh["unused"] else ""
-    bandwidth = f"; at most {devices.ASSUMED_BANDWIDTH_SHARE:.0%} of the memory's bandwidth, assumed"
-    bandwidth = bandwidth if device["name"] != "cpu" else ""
-    hidden = " (beside the devices)" if device["name"] != "cpu" else ""
-    rows = {
-        "sweep": f"{p['cells']:,} cells, {p['generations']} generations",
-        "parameters": f"{p['parameters']:,} per model",
-        "tokens": f"{_count(p['tokens'])} read in training",
-        "operations": ", ".join(f"{_count(v)} {k}" for k, v in p["flops"].items()),
-        "": "",
-        "devices": f"{device['count']} x {device['name']}: {_count(device['peak_flops'])} operations/s, "
-        f"{_bytes(device['memory'])} each ({device['source']})",
-        "mesh": f"run {mesh['run']} x data {mesh['data']}{unused}",
-        "cells on a device": f"{members['per_device']}, {side_by_side}; "
-        f"memory for {members['most_at_once']} at once without others",
-        "a batch": f"{batch['windows']} windows, {cut}",
-        "memory of a device": f"{_bytes(p['memory_of_a_device']['needed'])} of {_bytes(device['memory'])}{fits}",
-        "  state of a cell": f"{_bytes(cell['state'])}: parameters {_bytes(cell['params'])}, moments "
-        f"{_bytes(cell['moments'])}, best {_bytes(cell['best'])}; training set {_bytes(cell['data'])}",
-        "  while worked on": f"{_bytes(cell['working'])}, the largest of training (gradients "
-        f"{_bytes(cell['gradients'])}, activations {_bytes(cell['activations'])}), sampling "
-        f"{_bytes(cell['sampler'])}, judging {_bytes(cell['likelihood'])}",
-        " ": "",
-        "share of peak": f"training {train['value']:.0%}, {train['source']}",
-        "  in sampling": f"{sample['value']:.0%}, {sample['source']}{bandwidth}",
-        "a generation": f"{_time(took['total'])}: training {_time(took['train'])}, sampling {_time(took['sample'])}, "
-        f"measuring on {took['hosts']} x {took['host_cores']} cores {_time(took['host'])}{hidden}",
-        "  chunk of steps": f"{_time(p['chunk']['seconds'])} for {p['chunk']['steps']:,} steps; a stop waits for it",
-        "the sweep": f"{_time(p['seconds'])}, {p['device_seconds'] / 3600:,.1f} device hours; compilation not counted",
-        "  ": "",
-        "disk": f"{_bytes(space['samples'] + space['checkpoints'] + space['state'])} at most",
-        "  samples": _bytes(space["samples"]),
-        "  checkpoints": f"{_bytes(space['checkpoints'])} with --keep={space['keep']}, "
-        f"{_bytes(space['checkpoint'])} a generation",
-        "  states": f"{_bytes(space['state'])} while it runs: within a generation",
-        "host memory": f"{_bytes(p['host_memory'])} for parameters, on each host",
-    }
-    return "\n".join(f"{name:<20}{value}".rstrip() for name, value in rows.items())
-
-
-def _count(value: float) -> str:
-    """Three digits and a power of ten that is a multiple of three, in words."""
-    for unit, size in (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g}"
-
-
-def _bytes(value: float) -> str:
-    return f"{_count(value)}B" if value >= 1e3 else f"{value:.0f} B"
-
-
-def _time(value: float) -> str:
-    if value >= 2 * 86_400:
-        return f"{value / 86_400:,.3g} days"
-    if value >= 2 * 3_600:
-        return f"{value / 3_600:.3g} h"
-    return f"{value / 60:.3g} min" if value >= 120 else f"{value:.3g} s"
-
-
 def main(argv: list[str]) -> None:
-    """Prints the plan of what the flags describe, once per combination of `sweep.axes`."""
+    """Prints the plan of what the flags describe, once for all settings that run side by side."""
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}: everything is given by flags")
     if flags.FLAGS.config is None:
@@ -268,19 +217,20 @@ def main(argv: list[str]) -> None:
         flags.FLAGS.host_cores,
     )
     with usage_errors():
-        plans = {
-            label: plan(of_largest_shard(config, flags.FLAGS.shards), machine) for label, config in configs.items()
-        }
-    for label, p in plans.items():
+        largest = {label: of_largest_shard(config, flags.FLAGS.shards) for label, config in configs.items()}
+        groups_of = side_by_side(largest, machine)
+        plans = [plan(representative(list(group.values())), machine, len(group)) for group in groups_of]
+    for group, p in zip(groups_of, plans, strict=True):
+        labels = [label for label in group if label]
         if flags.FLAGS.json:
-            print(json.dumps({**({"setting": label} if label else {}), **p}))
+            print(json.dumps({**({"settings": labels} if labels else {}), **p}))
         else:
-            print(f"\n{label}\n" if label else "", end="")
+            print("\n".join(["", *labels, ""]) if labels else "", end="")
             print(text(p))
     if not flags.FLAGS.json and (flags.FLAGS.shards > 1 or len(plans) > 1):
-        total = flags.FLAGS.shards * sum(p["seconds"] for p in plans.values())
-        settings_of = f"{len(plans)} settings in " if len(plans) > 1 else ""
-        print(f"\nall: {settings_of}{flags.FLAGS.shards} shards, one after another: {_time(total)}")
+        total = flags.FLAGS.shards * sum(p["seconds"] for p in plans)
+        settings_of = f"{len(configs)} settings in " if len(configs) > 1 else ""
+        print(f"\nall: {settings_of}{flags.FLAGS.shards} shards, one after another: {duration(total)}")
 
 
 def _define_flags() -> None:
@@ -310,7 +260,9 @@ def _define_flags() -> None:
         "plan one of so many shards of the cells, which run one after another: launch.main --shard",
         lower_bound=1,
     )
-    flags.DEFINE_boolean("json", False, "print one JSON object per setting, in bytes and seconds, instead of text")
+    flags.DEFINE_boolean(
+        "json", False, "print JSON instead of text, an object a group of settings, in bytes and seconds"
+    )
 
 
 if __name__ == "__main__":

@@ -24,13 +24,15 @@ from loop.arithmetic import settle
 from loop.cell import Cell
 from loop.config import Config
 from loop.devices import find
-from loop.run import run
+from loop.numbers import alike, representative
+from loop.run import run_side_by_side
 from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
 from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import open_run
 from loop.training import multihost
 from loop.training.ensemble import members_at_once
+from loop.training.memory import of_device, of_machine, settings_that_fit
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
 from model.models import model_of
@@ -78,13 +80,17 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
             _begin(directory, config, devices, reporter)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {devices}")
         control = _control(options, reporter)
-        for i, (name, setting) in enumerate(settings.items(), 1):
-            if name:
-                reporter.say(f"setting {i} of {len(settings)}: {name}")
-                if writes:
-                    locks.enter_context(directory.setting(name).lock(reporter.say))
-                    _begin(directory.setting(name), setting, devices, reporter)
-            _run_setting(directory.setting(name), setting, devices, control, reporter, bool(options.shard))
+        done = 0
+        for group in _groups(settings, options):
+            directories = {name: directory.setting(name) for name in group}
+            for name, setting in group.items():
+                done += 1
+                if name:
+                    reporter.say(f"setting {done} of {len(settings)}: {name}")
+                    if writes:
+                        locks.enter_context(directories[name].lock(reporter.say))
+                        _begin(directories[name], setting, devices, reporter)
+            _run_settings(group, directories, devices, control, reporter, bool(options.shard))
         if not writes:
             return
         if missing := unfinished(whole):
@@ -158,25 +164,60 @@ def _control(options: Options, reporter: Reporter) -> Control:
     )
 
 
-def _run_setting(
-    directory: RunDirectory, config: Config, devices: str, control: Control, reporter: Reporter, is_shard: bool
+def _groups(settings: Mapping[str, Config], options: Options) -> list[dict[str, Config]]:
+    """The settings that run side by side: those that differ in numbers alone, as many as memory holds."""
+    found = []
+    for group in alike(settings):
+        names = list(group)
+        together = multihost.agreed(_together(list(group.values()), options.mesh), min)
+        found += [{name: group[name] for name in names[i : i + together]} for i in range(0, len(names), together)]
+    return found
+
+
+def _together(configs: list[Config], mesh: str) -> int:
+    """How many of the settings fit into memory together."""
+    config, devices = representative(configs), len(jax.devices())
+    accelerator = jax.default_backend() != "cpu"
+    limit = of_device() if accelerator else of_machine() / devices
+    if limit is None or not config.networks():
+        return len(configs)
+    batch = config.train.batch_size
+    return settings_that_fit(
+        config, limit, lambda cells: parse_mesh(mesh, cells, devices, batch), accelerator, len(configs)
+    )
+
+
+def _run_settings(
+    settings: Mapping[str, Config],
+    directories: Mapping[str, RunDirectory],
+    devices: str,
+    control: Control,
+    reporter: Reporter,
+    is_shard: bool,
 ) -> None:
-    """Runs one setting to its end, from wherever it is."""
+    """Runs settings side by side to their end, from wherever they are."""
     multihost.barrier("repaired")
-    if not (directory.path / "config.json").exists():
-        raise UsageError(f"--workdir {directory.path} is not where all processes see it")
-    done = 1 + max((row["generation"] for row in directory.rows()), default=-1)
-    if done:
-        reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
-        if changes := directory.changes(devices):
-            reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
-    if multihost.is_writer():
-        control.recorded(directory, done)
+    for directory in directories.values():
+        if not (directory.path / "config.json").exists():
+            raise UsageError(f"--workdir {directory.path} is not where all processes see it")
+        done = 1 + max((row["generation"] for row in directory.rows()), default=-1)
+        if done:
+            reporter.say(f"{directory.path} holds {done} complete generations: going on from there")
+            if changes := directory.changes(devices):
+                reporter.say(f"last digits may differ from those of one machine: {'; '.join(changes)}")
+        if multihost.is_writer():
+            control.recorded(directory, done)
     try:
-        run(config, directory, measure_generation, control)
+        run_side_by_side(settings, directories, measure_generation, control)
     except Stopped:
         reporter.say("stopped; everything is saved: give the same command again to go on")
         sys.exit(STOPPED)
+    for directory in directories.values():
+        _tell_end(directory, reporter, is_shard)
+
+
+def _tell_end(directory: RunDirectory, reporter: Reporter, is_shard: bool) -> None:
+    """Says which cells have ended early. Ends the program if no cell has anything to show."""
     rows = directory.rows()
     for row in rows:
         if "status" in row:

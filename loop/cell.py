@@ -20,11 +20,16 @@ class Cell:
     seed: int  # of all its random streams
     learner: str = TRANSFORMER  # who learns: the network, or a reference learner; see loop/learners
     remedy: str = NO_REMEDY  # what is tried against the collapse; see loop/remedies
+    setting: str = ""  # of the sweep's axes, while several run side by side; in files, the directory says it
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Cell":
         """The cell that a row of a table is about."""
-        return cls(**{name: kind(row[name]) for name, kind in _KINDS.items() if name in row})
+        return cls(**{name: kind(row[name]) for name, kind in KINDS.items() if name in row})
+
+    def within(self, setting: str) -> "Cell":
+        """The same cell in a setting."""
+        return dataclasses.replace(self, setting=setting)
 
     @property
     def name(self) -> str:
@@ -42,11 +47,11 @@ class Cell:
     @property
     def keys(self) -> dict[str, Any]:
         """The cell's columns in every table."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in KINDS}
 
 
-_KINDS = typing.get_type_hints(Cell)
-KEYS = (*(field.name for field in dataclasses.fields(Cell)), "generation")  # of a row of a table
+KINDS = {name: kind for name, kind in typing.get_type_hints(Cell).items() if name != "setting"}  # of a cell's columns
+KEYS = (*KINDS, "generation")  # of a row of a table
 
 
 def split(cells: Sequence[Cell], count: int) -> list[list[Cell]]:

@@ -14,7 +14,7 @@ from logic.ids import unpad
 from loop.cell import Cell
 from loop.config import Config
 from loop.examples import Examples
-from loop.learners.host import run_learners
+from loop.learners.host import run_learner
 from loop.outcome import Outcome, exchange
 from loop.remedies import network_part
 from loop.storage.checkpoints import Checkpoint
@@ -43,7 +43,7 @@ class Snapshot(Protocol):
 
 
 def run_generation(
-    config: Config,
+    settings: Mapping[str, Config],
     ensemble: Ensemble | None,
     generation: int,
     training_sets: Mapping[Cell, Examples | None],
@@ -54,7 +54,8 @@ def run_generation(
     """Trains, samples and verifies the cells that are in `training_sets`. All processes get all outcomes.
 
     Args:
-      ensemble: of all networks of the sweep; None if it has none.
+      settings: the configurations of the cells' settings.
+      ensemble: of all networks of these; None if there are none.
       training_sets: of the cells that go on; None for those that this process does not hold.
       between: called after every chunk of steps; what it raises ends the generation.
       saved: a snapshot of this generation, to go on from, with at least the cells that the ensemble holds here (in
@@ -65,16 +66,14 @@ def run_generation(
     others = {cell: train for cell, train in training_sets.items() if not cell.is_network and train is not None}
     outcomes: dict[Cell, Outcome] = {}
     if ensemble is not None and networks:
-        outcomes |= _run_networks(config, ensemble, generation, networks, between, saved, past)
+        outcomes |= _run_networks(ensemble, generation, networks, between, saved, past)
     if len(networks) < len(training_sets):
-        outcomes |= exchange(
-            run_learners(config, generation, others), {cell: {} for cell in training_sets if not cell.is_network}
-        )
+        mine = {cell: run_learner(settings[cell.setting], cell, generation, train) for cell, train in others.items()}
+        outcomes |= exchange(mine, {cell: {} for cell in training_sets if not cell.is_network})
     return {cell: outcomes[cell] for cell in training_sets}
 
 
 def _run_networks(
-    config: Config,
     ensemble: Ensemble,
     generation: int,
     training_sets: Mapping[Cell, Examples | None],
@@ -83,14 +82,12 @@ def _run_networks(
     past: Mapping[Cell, Sequence[list[bytes]]],
 ) -> dict[Cell, Outcome]:
     """Those of the cells that the ensemble trains."""
-    cells = config.networks()
+    config, cells = ensemble.config, ensemble.cells
     owner = dict(zip(cells, ensemble.owner, strict=True))
     leader = _leaders({cell: owner[cell] for cell in training_sets}, generation)
     active = np.array([cell in training_sets and leader[cell] == cell for cell in cells])
 
-    state, facts, curves, train_seconds = _train(
-        config, ensemble, cells, generation, training_sets, active, between, saved
-    )
+    state, facts, curves, train_seconds = _train(ensemble, generation, training_sets, active, between, saved)
     state = state.replace(opt_state=None, params=None)  # makes room for copies, and for the models of generation 0
     clock = time.monotonic()
     finite = facts.finite & active
@@ -136,9 +133,7 @@ def _run_networks(
 
 
 def _train(
-    config: Config,
     ensemble: Ensemble,
-    cells: list[Cell],
     generation: int,
     training_sets: Mapping[Cell, Examples | None],
     active: np.ndarray,
@@ -147,7 +142,7 @@ def _train(
 ) -> tuple[TrainState, Facts, Curves, float]:
     """The state when no active cell has steps left, what is known of it, how it got there, and the seconds that it
     took in all."""
-    clock = time.monotonic()
+    clock, config, cells = time.monotonic(), ensemble.config, ensemble.cells
     data = ensemble.put_data(*lay_out_cells(config, cells, generation, training_sets, active))
     begun = _saved_trees(cells, generation, active, saved or {})
     if saved is None:
@@ -178,9 +173,9 @@ def _train(
     return state, facts, curves, time.monotonic() - clock
 
 
-def _alike(cell: Cell) -> tuple[int, str]:
+def _alike(cell: Cell) -> tuple[str, int, str]:
     """Cells that agree in this are equal in generation 0."""
-    return cell.seed, network_part(cell.remedy)
+    return cell.setting, cell.seed, network_part(cell.remedy)
 
 
 def _saved_trees(

@@ -53,7 +53,7 @@ def exchange(mine: Mapping[Cell, Outcome], params: Mapping[Cell, Any]) -> dict[C
 
 def exchange_edited(mine: Mapping[Cell, Sequence[bytes]]) -> dict[Cell, list[bytes]]:
     """The edited examples of all cells, from those of the cells that this process holds."""
-    payload = json.dumps([[cell.keys, [e.hex() for e in edited]] for cell, edited in mine.items()])
+    payload = json.dumps([[dataclasses.asdict(cell), [e.hex() for e in edited]] for cell, edited in mine.items()])
     return {
         Cell(**keys): [bytes.fromhex(e) for e in edited]
         for part in multihost.gather(payload.encode())
@@ -65,7 +65,7 @@ def _pack(outcomes: Mapping[Cell, Outcome]) -> bytes:
     heads: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
     for i, (cell, outcome) in enumerate(outcomes.items()):
-        heads.append({"cell": cell.keys, "status": outcome.status, "counters": outcome.trained.counters})
+        heads.append({"cell": dataclasses.asdict(cell), "status": outcome.status, "counters": outcome.trained.counters})
         for name, examples in (("train", outcome.trained.training_set), ("samples", outcome.samples)):
             arrays |= {f"{i}/{name}/{k}": x for k, x in examples_to_arrays(examples).items()}
         arrays |= {f"{i}/verdicts/{k}": x for k, x in outcome.verdicts.items()}

@@ -37,10 +37,10 @@ class Recorder:
     measure_one: Measure
     rows: list[dict[str, Any]]  # of all complete generations
     control: Control
-    stopping: threading.Event = dataclasses.field(default_factory=threading.Event)  # several processes agreed on it
+    stopping: threading.Event  # several processes agreed on it
 
-    def commit(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
-        """Writes a generation, then measures it. Of several processes, the main threads then have to `settle` it.
+    def write(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> None:
+        """Writes a generation.
 
         The curves come first: once samples and checkpoint are there, a run that was killed only measures.
         """
@@ -54,6 +54,9 @@ class Recorder:
                 self.directory.write_samples(generation, samples)
             self.directory.save(generation, {cell: outcome.trained for cell, outcome in alive.items()})
             self.directory.wait()
+
+    def commit(self, generation: int, outcomes: Mapping[Cell, Outcome]) -> Measured:
+        """Measures what is written. Of several processes, the main threads then have to `settle` it."""
         measured = self.measure(generation, outcomes)
         if multihost.alone():
             self._write(generation, measured)

@@ -25,7 +25,8 @@ from loop.storage.checkpoints import Checkpoint
 from loop.storage.checksums import Damaged
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
-from loop.training.ensemble import Ensemble, First
+from loop.training.ensemble import Ensemble
+from loop.training.first import First
 
 
 @dataclasses.dataclass
@@ -133,13 +134,14 @@ def _newest_checkpoint(
 
 
 def first_models(
-    config: Config, directory: RunDirectory, ensemble: Ensemble, alive: Set[Cell], warn: Callable[[str], None]
+    setting: str, directory: RunDirectory, ensemble: Ensemble, alive: Set[Cell], warn: Callable[[str], None]
 ) -> First:
-    """The models of generation 0 of the networks that go on, as far as this process holds them."""
+    """The models of generation 0 of a setting's networks that go on, as far as this process holds them."""
     found: list[dict | None] = []
-    for cell, held in zip(config.networks(), ensemble.held, strict=True):
+    for member, held in zip(ensemble.cells, ensemble.held, strict=True):
         found.append(None)
-        if held and cell in alive:
+        cell = member.within("")
+        if held and member.setting == setting and cell in alive:
             try:
                 found[-1] = directory.load(cell, 0).params
             except (Damaged, KeyError) as error:

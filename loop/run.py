@@ -5,18 +5,22 @@ Several processes run it together. Each trains, samples and measures the cells o
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 
 from loop.cell import Cell
 from loop.config import Config
 from loop.generation import run_generation
+from loop.numbers import representative
 from loop.outcome import Outcome
-from loop.record import Measure, Measured, Recorder
-from loop.resume import Loop, complete_rows, endings, first_models, rebuild, reload
+from loop.record import Measure, Measured
+from loop.resume import first_models
 from loop.storage.run_directory import RunDirectory
+from loop.track import Track
 from loop.training import multihost
 from loop.training.ensemble import Ensemble
 from loop.training.mesh import parse_mesh
@@ -24,79 +28,100 @@ from loop.watch import Control, Stopped, Watch
 
 
 def run(config: Config, directory: RunDirectory, measure: Measure, control: Control = Control()) -> None:
-    """Runs the sweep to its end, from wherever `directory` has got to.
+    """Runs one setting to its end: see `run_side_by_side`."""
+    run_side_by_side({"": config}, {"": directory}, measure, control)
 
-    While a generation trains, the one before is written and measured, by `measure`, in a second thread; a generation
-    is complete once its rows are in the metrics. Raises `Stopped` if `control` asks for it.
+
+def run_side_by_side(
+    settings: Mapping[str, Config],
+    directories: Mapping[str, RunDirectory],
+    measure: Measure,
+    control: Control = Control(),
+) -> None:
+    """Runs settings that differ in numbers alone (loop/numbers.py) to their end, from wherever each has got to.
+
+    All their networks are one ensemble, whatever is left to do, so that a run goes on with the same bits. A setting
+    that is ahead waits. While a generation trains, the one before is written and measured, by `measure`, in a second
+    thread; a generation is complete once its rows are in the metrics. Raises `Stopped` if `control` asks for it.
     """
-    cells = config.cells()
-    found = directory.rows()
-    settings = [dataclasses.asdict(config), control.members, control.mesh]
-    multihost.check_equal(settings, "the configuration, --members or --mesh")
-    multihost.check_equal(found, "the metrics in --workdir")
-    rows = complete_rows(directory, found, cells, control.warn)
-    start = 1 + max((row["generation"] for row in rows), default=-1)
-    if start == config.loop.generations or _all_ended(rows, cells):
-        if multihost.is_writer():
-            directory.drop_states(lambda t: t < start)  # killed between the last rows and this
-            directory.prune(control.keep)
+    described = [[name, dataclasses.asdict(config)] for name, config in settings.items()]
+    multihost.check_equal([described, control.members, control.mesh], "the configuration, --members or --mesh")
+    tracks = [Track(name, config, directories[name], control) for name, config in settings.items()]
+    unfinished = [track for track in tracks if track.find()]
+    if not unfinished:
         return
-    ensemble, owner, held = _place(config, control)
-    start, loops = rebuild(config, directory, cells, held, rows, start, control.warn)
-    rows = [row for row in rows if row["generation"] < start]
-    if multihost.is_writer() and len(rows) < len(found):
-        directory.write_rows(rows)  # at once: what is computed again must not count as complete
-    recorder = Recorder(config, directory, owner, measure, rows, control)
-    written = reload(config, directory, loops, start, control.warn)
-    if written is not None:  # killed after it was written
-        recorder.complete(start, recorder.measure(start, written))
-        loops = _advance(config, loops, start, written)
-        start += 1
-    if start == config.loop.generations or not loops:
-        multihost.barrier("run")
-        return
-    if multihost.is_writer():
-        directory.remove_from(start)  # of another past: not complete, damaged, or after something damaged
-    multihost.barrier("removed")
-    if ensemble is not None and start > 0:
-        ensemble.first = first_models(config, directory, ensemble, loops.keys(), control.warn)
-    seeds = {cell.seed for cell in held}
-    state = directory.load_state(start, control.warn, lambda c: c in held or (start == 0 and c.seed in seeds))
-    multihost.check_equal(state and state[0], "the saved states in --workdir")
-    _run_generations(config, directory, ensemble, loops, start, state and state[1], recorder, control)
-    directory.wait()
+    ensemble, owner, held = _place(settings, control)
+    stopping = threading.Event()
+    for track in unfinished:
+        track.resume(owner, held, measure, stopping)
+    tracks = [track for track in unfinished if track.loops]
+    multihost.barrier("resumed")
+    if tracks:
+        if ensemble is not None:
+            for track in tracks:
+                if track.start > 0:
+                    first = first_models(track.name, track.directory, ensemble, track.loops.keys(), control.warn)
+                    ensemble.first = first.beside(ensemble.first)
+        _run_generations(settings, tracks, ensemble, _load_states(tracks, held), control, stopping)
+    for track in tracks:
+        track.directory.wait()
     multihost.barrier("run")
 
 
-def _place(config: Config, control: Control) -> tuple[Ensemble | None, dict[Cell, int], set[Cell]]:
+def _place(settings: Mapping[str, Config], control: Control) -> tuple[Ensemble | None, dict[Cell, int], set[Cell]]:
     """The ensemble of the networks, if there are any; the process that measures each cell; the cells with their
     training sets here. Reference learners run where they are measured."""
-    networks = config.networks()
-    others = [cell for cell in config.cells() if not cell.is_network]
-    owner = {cell: i % jax.process_count() for i, cell in enumerate(others)}
-    held = {cell for cell in others if owner[cell] == jax.process_index()}
+    config = representative(list(settings.values()))
+    cells = [cell.within(name) for name, setting in settings.items() for cell in setting.cells()]
+    networks = [cell for cell in cells if cell.is_network]
+    owner = {cell: i % jax.process_count() for i, cell in enumerate(c for c in cells if not c.is_network)}
+    held = {cell for cell in owner if owner[cell] == jax.process_index()}
     if not networks:
         return None, owner, held
     mesh = parse_mesh(control.mesh, len(networks), len(jax.devices()), config.train.batch_size)
-    remedies = [cell.remedy for cell in networks]
-    ensemble = Ensemble(config, [cell.seed for cell in networks], control.members, mesh, remedies)
+    ensemble = Ensemble(config, networks, control.members, mesh, settings)
     owner |= dict(zip(networks, ensemble.owner, strict=True))
     return ensemble, owner, held | {cell for cell, here in zip(networks, ensemble.held, strict=True) if here}
 
 
+def _load_states(tracks: Sequence[Track], held: set[Cell]) -> dict[Cell, dict[str, Any]] | None:
+    """The newest training state that all settings have of the first generation to run; None if there is none."""
+    start = min(track.start for track in tracks)
+    training = [t for t in tracks if t.start == start and any(cell.is_network for cell in t.loops)]
+    common = set.intersection(*(t.directory.state_steps(start) for t in training)) if training else set()
+    found: dict[Cell, dict[str, Any]] = {}
+    steps: set[int | None] = set()
+    for track in training:
+        state = track.load_state(held, common)
+        steps.add(state and state[0])
+        found |= {cell.within(track.name): tree for cell, tree in state[1].items()} if state else {}
+    multihost.check_equal(sorted(map(str, steps)), "the saved states in --workdir")
+    return found if len(steps) == 1 and None not in steps else None
+
+
 def _run_generations(
-    config: Config,
-    directory: RunDirectory,
+    settings: Mapping[str, Config],
+    tracks: Sequence[Track],
     ensemble: Ensemble | None,
-    loops: dict[Cell, Loop | None],
-    start: int,
     saved: Mapping[Cell, dict] | None,
-    recorder: Recorder,
     control: Control,
+    stopping: threading.Event,
 ) -> None:
-    """The generations from `start` on, the first of them from a saved state if there is one."""
-    watch = Watch(config, directory, start, control, recorder.stopping)
-    commit: Future[Measured] | None = None
+    """The generations that are left, the first of them from a saved state if there is one."""
+
+    def save(generation: int, step: int, trees: Mapping[Cell, dict]) -> None:
+        for track in tracks:
+            if mine := track.own(trees):
+                track.directory.save_state(generation, step, mine)
+
+    def wait() -> None:
+        for track in tracks:
+            track.directory.wait()
+
+    config, start = tracks[0].config, min(track.start for track in tracks)
+    watch = Watch(config, start, save, wait, control, stopping)
+    commit: Future[list[Measured]] | None = None
+    going: list[Track] = []
     # Here and not in the second thread: while TFDS is being imported, etils replaces `__import__` for all threads, and
     # what another thread imports meanwhile, as orbax does when it saves, is none of what it asked for.
     import loop.storage.samples  # noqa: F401
@@ -105,21 +130,53 @@ def _run_generations(
         for t in range(start, config.loop.generations):
             watch.begin()
             watch.commit = commit
-            ended = endings(loops)
-            going = {cell: loop for cell, loop in loops.items() if cell not in ended}
-            training_sets = {cell: loop.training_set if loop else None for cell, loop in going.items()}
-            past = {cell: [p.samples.expressions for p in loop.past] for cell, loop in going.items() if loop}
-            outcomes = run_generation(config, ensemble, t, training_sets, watch.of(t), saved, past)
-            outcomes = {cell: ended.get(cell) or outcomes[cell] for cell in loops}
+            before, going = going, [track for track in tracks if track.start == t and track.loops]
+            outcomes = _outcomes(settings, going, ensemble, t, watch, saved)
             saved = None
             if commit is not None:
-                recorder.settle(t - 1, commit.result())
-            commit = background.submit(recorder.commit, t, outcomes)
-            loops = _advance(config, loops, t, outcomes)
-            if not loops:
+                _settle(before, t - 1, commit.result())
+            commit = background.submit(_commit, going, t, outcomes)
+            for track, theirs in zip(going, outcomes, strict=True):
+                track.advance(t, theirs)
+            if not any(track.loops for track in tracks):
                 break
         if commit is not None:
-            recorder.settle(t, commit.result())
+            _settle(going, t, commit.result())
+
+
+def _outcomes(
+    settings: Mapping[str, Config],
+    going: Sequence[Track],
+    ensemble: Ensemble | None,
+    generation: int,
+    watch: Watch,
+    saved: Mapping[Cell, dict] | None,
+) -> list[dict[Cell, Outcome]]:
+    """What a generation ends with, of each of the settings that take part in it."""
+    ended = [track.ended() for track in going]
+    loops = {
+        cell.within(track.name): loop
+        for track, over in zip(going, ended, strict=True)
+        for cell, loop in track.loops.items()
+        if cell not in over
+    }
+    training_sets = {cell: loop.training_set if loop else None for cell, loop in loops.items()}
+    past = {cell: [p.samples.expressions for p in loop.past] for cell, loop in loops.items() if loop}
+    found = run_generation(settings, ensemble, generation, training_sets, watch.of(generation), saved, past)
+    both = [over | track.own(found) for track, over in zip(going, ended, strict=True)]
+    return [{cell: theirs[cell] for cell in track.loops} for track, theirs in zip(going, both, strict=True)]
+
+
+def _commit(tracks: Sequence[Track], generation: int, outcomes: Sequence[Mapping[Cell, Outcome]]) -> list[Measured]:
+    """Writes a generation of all settings before it measures any: a run that stops only measures when it goes on."""
+    for track, theirs in zip(tracks, outcomes, strict=True):
+        track.recorder.write(generation, theirs)
+    return [track.recorder.commit(generation, theirs) for track, theirs in zip(tracks, outcomes, strict=True)]
+
+
+def _settle(tracks: Sequence[Track], generation: int, measured: Sequence[Measured]) -> None:
+    for track, theirs in zip(tracks, measured, strict=True):
+        track.recorder.settle(generation, theirs)
 
 
 @contextlib.contextmanager
@@ -138,7 +195,7 @@ def _background() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextlib.contextmanager
-def _whole(commit: Callable[[], Future[Measured] | None]) -> Iterator[None]:
+def _whole(commit: Callable[[], Future[list[Measured]] | None]) -> Iterator[None]:
     """A run that stops ends with the error of its last write, if that failed: then not everything is saved."""
     try:
         yield
@@ -147,18 +204,3 @@ def _whole(commit: Callable[[], Future[Measured] | None]) -> Iterator[None]:
         if last is not None:
             last.result()
         raise
-
-
-def _all_ended(rows: list[dict], cells: list[Cell]) -> bool:
-    return {Cell.of(row) for row in rows if "status" in row} >= set(cells)
-
-
-def _advance(
-    config: Config, loops: Mapping[Cell, Loop | None], generation: int, outcomes: Mapping[Cell, Outcome]
-) -> dict[Cell, Loop | None]:
-    """The loops that go on, each with its next training set."""
-    alive = {cell: loop for cell, loop in loops.items() if outcomes[cell].status is None}
-    for cell, loop in alive.items():
-        if loop is not None:
-            loop.advance(config, cell, generation, outcomes[cell].written)
-    return alive

@@ -3,9 +3,11 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import Any
 
+from loop.cell import Cell
 from loop.config import Config
 from loop.generation import Snapshot, TrainingProgress
 from loop.storage.run_directory import RunDirectory
@@ -48,9 +50,21 @@ class Watch:
     """What happens between two chunks of steps: progress is told, the state is saved, the run may stop."""
 
     def __init__(
-        self, config: Config, directory: RunDirectory, first: int, control: Control, stopping: threading.Event
+        self,
+        config: Config,
+        first: int,
+        save: Callable[[int, int, Mapping[Cell, dict[str, Any]]], None],
+        wait: Callable[[], None],
+        control: Control,
+        stopping: threading.Event,
     ):
-        self.config, self.directory, self.first, self.control = config, directory, first, control
+        """Args:
+        config: one of the settings'; they agree in what is read here.
+        first: the generation that begins.
+        save: begins to write the training states of a generation and step.
+        wait: returns once they are written.
+        """
+        self.config, self.first, self.save, self.wait, self.control = config, first, save, wait, control
         self.stopping = stopping
         self.start = self.since = self.saved = time.monotonic()
         self.tokens = 0
@@ -73,11 +87,11 @@ class Watch:
                 self.commit.result()  # if it failed, this generation would be in vain
             stop, save = self.due(progress.done)
             if stop or save:
-                self.directory.save_state(generation, progress.step, snapshot())
+                self.save(generation, progress.step, snapshot())
                 self.saved = time.monotonic()
             if stop:
                 self.stopping.set()
-                self.directory.wait()
+                self.wait()
                 raise Stopped
 
         return between

@@ -14,10 +14,11 @@ from jax.extend.random import threefry2x32_p
 
 
 class DropoutKey(NamedTuple):
-    """The random numbers of a training step, and which rows of its batch are read."""
+    """The random numbers of a training step, which rows of its batch are read, and how much of them is kept."""
 
     key: jax.Array
     first: jax.Array | int = 0  # number of the first row that is read, in the whole batch
+    kept: jax.Array | None = None  # float32, share of the activations, in place of the configuration's; 1 keeps all
 
 
 def random_bits(key: jax.Array, first: jax.Array | int, shape: tuple[int, ...]) -> jax.Array:
@@ -37,13 +38,20 @@ class Dropout(nn.Module):
 
     rate: float
     first: jax.Array | int | None
+    kept: jax.Array | None = None  # in place of 1 - rate, which is then not 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         if self.first is None or not self.rate:
             return x
-        keep = 1 - self.rate
         # What jax.random.uniform makes of bits is their upper 23 as a fraction.
-        bound = np.uint32(math.ceil(np.float32(keep) * 2.0**23))
+        keep: float | jax.Array
+        bound: np.uint32 | jax.Array
+        if self.kept is None:
+            keep = 1 - self.rate
+            bound = np.uint32(math.ceil(np.float32(keep) * 2.0**23))
+        else:
+            keep = self.kept
+            bound = jnp.ceil(keep * 2.0**23).astype(jnp.uint32)
         kept = random_bits(self.make_rng("dropout"), self.first, x.shape) >> 9 < bound
         return jnp.where(kept, x / keep, jnp.zeros_like(x))

@@ -22,7 +22,7 @@ AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; o
 SHORT = 64  # places of the first pass's cache: attention to them costs less than the rest of a layer
 
 
-Own = tuple[jax.Array, jax.Array] | None  # temperature and top-p of one model among others, in place of the settings'
+Own = tuple[jax.Array, jax.Array | None] | None  # one model's temperature and top-p, in place of the settings'
 
 
 def filter_logits(logits_BV: jax.Array, config: SampleConfig, own: Own = None) -> jax.Array:
@@ -35,7 +35,7 @@ def filter_logits(logits_BV: jax.Array, config: SampleConfig, own: Own = None) -
     if config.top_k:
         descending_BV = jnp.sort(logits_BV, axis=-1, descending=True)
         logits_BV = jnp.where(logits_BV >= descending_BV[..., config.top_k - 1, None], logits_BV, -jnp.inf)
-    if own is not None:
+    if own is not None and own[1] is not None:
         return jnp.where(own[1] < 1, _top_p(logits_BV, own[1]), logits_BV)
     return _top_p(logits_BV, config.top_p) if config.top_p < 1 else logits_BV
 

@@ -102,6 +102,7 @@ class Context:
     visible_BTS: jax.Array  # places that each sees
     time: jax.Array | None = None  # of the cache's ring; None without a cache
     first_row: jax.Array | int | None = None  # of a batch, while training: see model/dropout.py
+    kept: jax.Array | None = None  # likewise
 
 
 class Attention(nn.Module):
@@ -120,7 +121,7 @@ class Attention(nn.Module):
         if c.positions == "rotary":
             q_BTHK, k_BTHK = rotate(q_BTHK, at.position_BT), rotate(k_BTHK, at.position_BT)
         q, k, v = (x.transpose(0, 2, 1, 3) for x in (q_BTHK, k_BTHK, v_BTHK))
-        drop = Dropout(c.dropout, at.first_row)
+        drop = Dropout(c.dropout, at.first_row, at.kept)
         if cache is not None and at.time is not None:
             cache = write(cache, k, v, at.time)
             y_BHTK = attend(q, cache.k_BHSK, cache.v_BHSK, at.visible_BTS, drop)
@@ -142,7 +143,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: jax.Array, at: Context, cache: LayerCache | None) -> tuple[jax.Array, LayerCache | None]:
         c = self.config
-        drop = Dropout(c.dropout, at.first_row)
+        drop = Dropout(c.dropout, at.first_row, at.kept)
         y_BTD, cache = Attention(c, name="attention")(Norm(c, name="norm_1")(x_BTD), at, cache)
         x_BTD = x_BTD + drop(y_BTD)
         h_BTF = nn.gelu(Dense(c, 4 * c.width, name="mlp_in")(Norm(c, name="norm_2")(x_BTD)))
@@ -160,12 +161,17 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, ids_BT: jax.Array, cache: KVCache | None = None, first_row: jax.Array | int | None = None
+        self,
+        ids_BT: jax.Array,
+        cache: KVCache | None = None,
+        first_row: jax.Array | int | None = None,
+        kept: jax.Array | None = None,
     ) -> tuple[jax.Array, KVCache | None]:
         c = self.config
         if cache is None:
             position_T = jnp.arange(ids_BT.shape[1])
-            at = Context(position_T[None], (position_T[None, :] <= position_T[:, None])[None], first_row=first_row)
+            visible_BTS = (position_T[None, :] <= position_T[:, None])[None]
+            at = Context(position_T[None], visible_BTS, first_row=first_row, kept=kept)
         else:
             at = Context(cache.position_B[:, None], visible_places(cache)[:, None], cache.time)
         init = nn.initializers.normal(0.02)
@@ -176,7 +182,7 @@ class Transformer(nn.Module):
             position_SD = self.param("positions", init, (c.context_length, c.width))
             place_BTD = position_SD[at.position_BT].astype(c.dtype)
             x_BTD = x_BTD + jnp.broadcast_to(place_BTD, x_BTD.shape)
-        x_BTD = Dropout(c.dropout, first_row)(x_BTD)
+        x_BTD = Dropout(c.dropout, at.first_row, at.kept)(x_BTD)
         layers: list[LayerCache] = []
         for i in range(c.num_layers):
             before = None if cache is None else cache.layers[i]
@@ -202,8 +208,9 @@ def forward(
     if dropout_key is None:
         result: Any = Transformer(config).apply({"params": params}, ids_BT)
     else:
-        rngs = {"dropout": dropout_key.key}
-        result = Transformer(config).apply({"params": params}, ids_BT, first_row=dropout_key.first, rngs=rngs)
+        key, first_row, kept = dropout_key
+        rngs = {"dropout": key}
+        result = Transformer(config).apply({"params": params}, ids_BT, first_row=first_row, kept=kept, rngs=rngs)
     return result[0]
 
 

@@ -37,7 +37,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-COMPARING = ("sweep_test.py", "analyze_test.py")
+COMPARING = ("sweep_test.py", "analyze_test.py", "numbers_test.py")
 LONGEST = ("multihost_test.py", "sweep_test.py", "main_test.py", "slurm_test.py", "kill_test.py", "run_test.py")
 
 

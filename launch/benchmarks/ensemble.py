@@ -16,6 +16,7 @@ from launch.benchmarks.sizes import Options, Size
 from launch.benchmarks.train import Peer, training_data
 from launch.planning.flops import forward_flops, train_flops
 from logic.boolean.language import Boolean
+from loop.cell import Cell
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 from loop.training.ensemble import Ensemble
 
@@ -27,7 +28,7 @@ class Members:
     """An ensemble in training."""
 
     def __init__(self, config: Config, size: Size, count: int, mode: str):
-        self.ensemble = Ensemble(config, tuple(range(count)), mode)
+        self.ensemble = Ensemble(config, [Cell("fresh", 1.0, seed) for seed in range(count)], mode)
         self.data = self.ensemble.put_data([training_data(size)] * count)
         self.state = self.ensemble.start(0, np.ones(count, bool))
 

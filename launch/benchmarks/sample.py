@@ -52,7 +52,8 @@ def product_sampler(model: ModelConfig, config: SampleConfig, n: int) -> Callabl
     """Returns sample(params, seed) -> ids_NT on the host: the product's engine with one cell."""
     loop = LoopConfig(num_examples=2, num_samples=n, num_held_out=1)
     sweep = SweepConfig(cycles=("fresh",), fresh_ratios=(1.0,), seeds=(0,))
-    ensemble = Ensemble(Config(Boolean(1, 2), model, sample=config, loop=loop, sweep=sweep), (0,))
+    whole = Config(Boolean(1, 2), model, sample=config, loop=loop, sweep=sweep)
+    ensemble = Ensemble(whole, whole.networks())
     active = np.ones(1, bool)
 
     def sample(params: dict, seed: int) -> np.ndarray:

@@ -133,6 +133,7 @@ class Seconds:
 
 def seconds(
     config: Config,
+    cells: int,
     device: Device,
     mesh: tuple[int, int],
     at_once: int,
@@ -143,6 +144,7 @@ def seconds(
     """One generation (but the first, in which cells of equal seed are computed once).
 
     Args:
+      cells: of the ensemble.
       mesh: devices along `run` and `data`.
       at_once: cells that a device takes side by side.
       shares: of the device's peak, in `train` and `sample`.
@@ -150,7 +152,7 @@ def seconds(
       hosts: each measures an equal part of the cells.
     """
     run, data = mesh
-    cells, todo = len(config.networks()), work(config, device.accelerator)
+    todo = work(config, device.accelerator)
     count, together = groups(-(-cells // run), at_once)
     rows, peak = count * together, device.peak(config.model.dtype)
     train = rows * (todo.train_flops + todo.evaluation_flops) / data / (peak * shares["train"].value)
@@ -172,8 +174,8 @@ class Disk:
     state: int  # within a generation, while a run works
 
 
-def disk(config: Config, keep: str) -> Disk:
-    """What `--keep=all`, `last` or `every:K` leaves, and what a run needs besides."""
+def disk(config: Config, keep: str, settings: int = 1) -> Disk:
+    """Of so many settings, what `--keep=all`, `last` or `every:K` leaves, and what a run needs besides."""
     from loop.storage.checkpoints import NEWEST
 
     cells, loop = config.cells(), config.loop
@@ -189,13 +191,14 @@ def disk(config: Config, keep: str) -> Disk:
         kept = set(range(loop.generations))
     elif keep.startswith("every:"):
         kept |= set(range(0, loop.generations, int(keep.removeprefix("every:"))))
-    return Disk(samples, checkpoint, len(kept) * checkpoint, STATES_ON_DISK * len(cells) * 4 * params)
+    state = STATES_ON_DISK * len(cells) * 4 * params
+    return Disk(*(settings * size for size in (samples, checkpoint, len(kept) * checkpoint, state)))
 
 
-def host_memory(config: Config, hosts: int) -> int:
+def host_memory(config: Config, cells: int, hosts: int) -> int:
     """Bytes on one host for its cells' parameters of three generations: one is being written, the next one brought, and
     that of generation 0 judges what later ones write."""
-    return 3 * -(-len(config.networks()) // hosts) * 4 * num_params(config.model)
+    return 3 * -(-cells // hosts) * 4 * num_params(config.model)
 
 
 def cell_bytes(config: Config, device: Device, data: int, parts: int = 1) -> CellBytes:

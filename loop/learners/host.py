@@ -1,8 +1,8 @@
-"""One generation of the cells whose learner is no network: they run on the host, in NumPy, one after another."""
+"""One generation of a cell whose learner is no network: it runs on the host, in NumPy."""
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,12 +18,8 @@ from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
 
 
-def run_learners(config: Config, generation: int, training_sets: Mapping[Cell, Examples]) -> dict[Cell, Outcome]:
-    """Learns each training set and writes its samples. A cell that cannot learn its set ends with a status."""
-    return {cell: _run_cell(config, cell, generation, train) for cell, train in training_sets.items()}
-
-
-def _run_cell(config: Config, cell: Cell, generation: int, train: Examples) -> Outcome:
+def run_learner(config: Config, cell: Cell, generation: int, train: Examples) -> Outcome:
+    """Learns the training set and writes its samples. A cell that cannot learn its set ends with a status."""
     T = config.model.context_length
     clock = time.monotonic()
     try:

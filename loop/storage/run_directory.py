@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -219,11 +219,23 @@ class RunDirectory(RunReader):
         """
         self._states.save((generation, step), cells)
 
+    def state_steps(self, generation: int) -> set[int]:
+        """The steps at which there are complete states of a generation."""
+        return self._states.steps(generation)
+
     def load_state(
-        self, generation: int, warn: Warn = _to_stderr, wanted: Callable[[Cell], bool] = lambda cell: True
+        self,
+        generation: int,
+        warn: Warn = _to_stderr,
+        wanted: Callable[[Cell], bool] = lambda cell: True,
+        steps: Collection[int] | None = None,
     ) -> tuple[int, dict[Cell, dict]] | None:
-        """(step, trees of the wanted cells) of a generation's newest complete state; `warn` hears of damaged ones."""
-        return self._states.load(generation, warn, wanted)
+        """(step, trees of the wanted cells) of a generation's newest complete state; `warn` hears of damaged ones.
+
+        Args:
+          steps: at one of these; None: at any.
+        """
+        return self._states.load(generation, warn, wanted, self.state_steps(generation) if steps is None else steps)
 
     def drop_states(self, unwanted: Callable[[int], bool]) -> None:
         """Removes the states of such generations."""

@@ -8,7 +8,6 @@ Axes: N samples, L symbols of the longest sample of the generation (at least 1).
 import dataclasses
 import re
 import shutil
-import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import tensorflow_datasets as tfds
 from logic.ids import lengths, pad
 from logic.language import Verdicts
 from loop.blocks import Scores
-from loop.cell import Cell
+from loop.cell import KINDS, Cell
 
 BLOCK = 1024  # samples of one TFDS example: TFDS works per example, so one example per sample takes minutes
 
@@ -60,7 +59,7 @@ def _features(
         },
         **(_edited_features(length) if edited else {}),
         "index": _array(np.int64, None, doc="position among the samples of this cell and generation"),
-        **{name: _KEY_FEATURES[kind](f"{name} of the cell") for name, kind in _KEYS.items()},
+        **{name: _KEY_FEATURES[kind](f"{name} of the cell") for name, kind in KINDS.items()},
         "generation": _array(np.int64, doc="generation that wrote the samples"),
     }
 
@@ -73,7 +72,6 @@ def _edited_features(length: int) -> dict[str, tfds.features.FeatureConnector]:
     }
 
 
-_KEYS = typing.get_type_hints(Cell)
 _KEY_FEATURES: dict[type, Callable[[str], tfds.features.FeatureConnector]] = {
     str: lambda doc: tfds.features.Text(doc=doc),
     float: lambda doc: _array(np.float64, doc=doc),
@@ -153,8 +151,8 @@ def read_samples(directory: Path | str, cell: str) -> Samples:
     verdicts = {name: np.concatenate([block[name] for block in blocks]) for name in verdict_names(builder)}
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in _of_dtype(builder, np.float32)}
     scores = {name: score for name, score in scores.items() if not np.isnan(score).all()}  # others are other cells'
-    keys = {name: blocks[0][name] for name in _KEYS if name in blocks[0]}
-    keys = {name: value.decode() if isinstance(value, bytes) else _KEYS[name](value) for name, value in keys.items()}
+    keys = {name: blocks[0][name] for name in KINDS if name in blocks[0]}
+    keys = {name: value.decode() if isinstance(value, bytes) else KINDS[name](value) for name, value in keys.items()}
     return Samples(expressions, verdicts, Cell(**keys), int(blocks[0]["generation"]), scores, edited)
 
 
@@ -174,7 +172,7 @@ def verdict_names(builder: tfds.core.DatasetBuilder) -> list[str]:
 
 def _of_dtype(builder: tfds.core.DatasetBuilder, dtype: type) -> list[str]:
     """The features of that type besides those that every data set has."""
-    others = {name: f for name, f in builder.info.features.items() if name not in {*_features(1, (), (), True), *_KEYS}}
+    others = {name: f for name, f in builder.info.features.items() if name not in {*_features(1, (), (), True), *KINDS}}
     return [name for name, feature in others.items() if np.dtype(feature.np_dtype) == dtype]
 
 

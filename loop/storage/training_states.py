@@ -7,7 +7,7 @@ state/generation_0007_step_00001200/CELL/     orbax: whatever the loop needs to 
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from loop.cell import Cell
@@ -35,10 +35,11 @@ class States:
         self.writer.begin(self._sealed(at), trees, record, then=lambda: self._keep_newest(at))
 
     def load(
-        self, generation: int, warn: Callable[[str], None], wanted: Callable[[Cell], bool]
+        self, generation: int, warn: Callable[[str], None], wanted: Callable[[Cell], bool], steps: Collection[int]
     ) -> tuple[int, dict[Cell, dict]] | None:
-        """(step, trees) of a generation's newest undamaged state, of the cells wanted; `warn` hears of newer ones."""
-        complete = [at for at in self._all() if at[0] == generation and self._sealed(at).exists()]
+        """(step, trees) of the newest undamaged state of a generation at one of these steps, of the cells wanted;
+        `warn` hears of newer ones."""
+        complete = [(generation, step) for step in sorted(self.steps(generation)) if step in steps]
         for at in sorted(complete, reverse=True):
             sealed = self._sealed(at)
             try:
@@ -50,6 +51,10 @@ class States:
                 instead = f"that of step {max(older)[1]}" if older else "none"
                 warn(f"{error}; of the states before it, {instead} is taken")
         return None
+
+    def steps(self, generation: int) -> set[int]:
+        """Where in a generation there are complete states."""
+        return {at[1] for at in self._all() if at[0] == generation and self._sealed(at).exists()}
 
     def drop(self, unwanted: Callable[[int], bool]) -> None:
         """Removes the states of such generations, complete or not, once what is being written is complete."""

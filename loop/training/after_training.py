@@ -23,7 +23,7 @@ from loop.training.memory import capacity
 def combine(ensemble: Ensemble, generation: int, params: dict, active: np.ndarray) -> tuple[dict, dict | None]:
     """The parameters that are sampled, moved away from what self-training does where a remedy wants that, and those
     of the copies that guide some cells, if there are any."""
-    config, cells = ensemble.config, ensemble.config.networks()
+    config, cells = ensemble.config, ensemble.cells
     on = active & np.array([bool(acting(remedies_of(cell.remedy), "combine")) for cell in cells])
     if not on.any():
         return params, None
@@ -50,7 +50,7 @@ def score(
     Args:
       leader: the cell that works for each cell that goes on.
     """
-    cells = ensemble.config.networks()
+    cells = ensemble.cells
     chains: dict[Cell, list] = {}
     for cell, first in leader.items():
         chains.setdefault(first, []).extend(remedies_of(cell.remedy))
@@ -78,7 +78,7 @@ def edit(
 
     In generation 0 the models of leaders are those of all their followers, which are told apart by what they edit.
     """
-    config, cells = ensemble.config, ensemble.config.networks()
+    config, cells = ensemble.config, ensemble.cells
     trained = dict(zip(cells, active.tolist(), strict=True))
 
     def edits(cell: Cell) -> bool:

@@ -9,7 +9,7 @@ Of several processes each feeds the cells on its own devices, and brings only th
 alike, such as which cells have steps left, are `facts`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -17,12 +17,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from logic.errors import UsageError
-from loop.cell import NO_REMEDY
+from loop.cell import Cell
 from loop.config import Config
 from loop.remedies import guides
 from loop.streams import Purpose
 from loop.training import memory, multihost, train
 from loop.training.data import TrainData
+from loop.training.first import First
 from loop.training.mesh import choose_mesh, make_mesh, state_sharding
 from loop.training.micro_batch import parts_of_batch
 from loop.training.programs import RUN, Layout, build, num_to_judge
@@ -46,11 +47,6 @@ def members_at_once(members: str, config: Config, num_members: int, data: int = 
     return memory.groups(num_members, int(members))[1]
 
 
-def _agreed(number: int, choose: Callable[[list[int]], int]) -> int:
-    """The same in all processes, whose devices may differ in memory."""
-    return choose([int(theirs) for theirs in multihost.gather(str(number).encode())])
-
-
 class Facts(NamedTuple):
     """What decides how training goes on, and its curve, of every cell, NumPy arrays; the same in all processes."""
 
@@ -60,13 +56,6 @@ class Facts(NamedTuple):
     finite: np.ndarray  # bool_N
     newest_train_loss: np.ndarray  # float32_N: of the newest evaluation, nats per symbol
     newest_validation_loss: np.ndarray  # float32_N: likewise
-
-
-class First(NamedTuple):
-    """The models of generation 0, on the host: a device needs them only while it judges samples."""
-
-    params: dict  # one entry per cell; zeros for cells that are not `held`
-    known: np.ndarray  # bool_N: False where the checkpoint of generation 0 could not be read
 
 
 class Ensemble:
@@ -82,30 +71,36 @@ class Ensemble:
     def __init__(
         self,
         config: Config,
-        seeds: Sequence[int],
+        cells: Sequence[Cell],
         members: str = "auto",
         mesh: tuple[int, int] | None = None,
-        remedies: Sequence[str] = (),
+        settings: Mapping[str, Config] | None = None,
     ):
-        n = len(seeds)
+        """Args:
+        config: what decides shapes; of several settings, their `representative`.
+        cells: networks, in the order of all arrays that have one entry per cell.
+        members, mesh: as the command line says.
+        settings: the cells' configurations by `cell.setting`, alike but for numbers (loop/numbers.py); None: `config`.
+        """
+        n, self.cells = len(cells), list(cells)
         self._lay_out(config, n, members, mesh or choose_mesh(n, len(jax.devices()), config.train.batch_size))
         self.sharding = NamedSharding(self.layout.mesh, RUN)
         self.config = config
         self.first: First | None = None
         self.num_samples, self.num_held_out = config.loop.num_samples, config.loop.num_held_out
-        self.seeds = self.put(np.asarray(seeds, np.uint32))
+        self.seeds = self.put(np.array([cell.seed for cell in cells], np.uint32))
         like_start = self.seeds, self._generation(0), self.put(np.zeros(n, bool))
         self._programs = build(config, self.layout, like_start)
-        remedies = remedies or [NO_REMEDY] * n
-        self.treatment = jax.tree.map(self.put, treatments(config, remedies))
-        self.guided = np.array([guides(spelling) for spelling in remedies])
+        configs = [settings[cell.setting] if settings else config for cell in cells]
+        self.treatment = jax.tree.map(self.put, treatments(configs, [cell.remedy for cell in cells]))
+        self.guided = np.array([guides(cell.remedy) for cell in cells])
 
     def _lay_out(self, config: Config, n: int, members: str, mesh: tuple[int, int]) -> None:
         """Decides in which row and on which devices every cell lies."""
         slots, data = mesh
         mine, accelerator = -(-n // slots), jax.default_backend() != "cpu"
-        parts = _agreed(parts_of_batch(config, data, accelerator, memory.of_device(), mine), max)
-        at_once = _agreed(members_at_once(members, config, mine, data, parts), min)
+        parts = multihost.agreed(parts_of_batch(config, data, accelerator, memory.of_device(), mine), max)
+        at_once = multihost.agreed(members_at_once(members, config, mine, data, parts), min)
         per_slot = -(-n // (slots * at_once)) * at_once
         self.layout = Layout(make_mesh(slots, data), per_slot, at_once, parts)
         self.rows = np.arange(n) % slots * per_slot + np.arange(n) // slots

@@ -73,7 +73,7 @@ def loss_and_gradients(
 
     def of_part(part: jax.Array, weight: jax.Array | None, first: jax.Array | int) -> tuple[jax.Array, dict]:
         weigh = loss_weights(treatment, None if weight is None else place.batch(weight))
-        drop = None if dropout_key is None else DropoutKey(dropout_key, first)
+        drop = None if dropout_key is None else DropoutKey(dropout_key, first, treatment.kept)
         return jax.value_and_grad(lambda p: mean_loss(model, place.params(p), place.batch(part), drop, weigh))(params)
 
     if place.parts == 1:

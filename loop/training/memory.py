@@ -9,6 +9,8 @@ Axes: B batch, T symbols, D width, H heads, L layers.
 
 import dataclasses
 import functools
+import os
+from collections.abc import Callable
 
 from loop.config import Config
 from loop.remedies import acting, guides, needing, reach, remedies_of
@@ -181,6 +183,33 @@ def of_device() -> int | None:
     import jax
 
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def of_machine() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def settings_that_fit(
+    config: Config, bytes_limit: float, mesh_of: Callable[[int], tuple[int, int]], accelerator: bool, most: int
+) -> int:
+    """How many settings of a sweep, at least one, lie on the devices together, all their cells' states included.
+
+    Args:
+      bytes_limit: of each device's memory; on a CPU its part of the machine's, which holds them twice more, as what is
+        written and what judges.
+      mesh_of: the mesh, of so many cells.
+      most: that there are.
+    """
+    networks = len(config.networks())
+    for settings in range(most, 1, -1):
+        run, data = mesh_of(settings * networks)
+        cells = -(-settings * networks // run)
+        cell = bytes_per_cell(config, data, accelerator)
+        host = 0 if accelerator else 3 * cells * cell.params
+        if bytes_on_device(cell, cells, 1) + host <= FILLED * bytes_limit:
+            return settings
+    return 1
 
 
 def members_that_fit(

@@ -7,6 +7,7 @@ devices. In a single process each returns at once.
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -51,6 +52,11 @@ def gather(payload: bytes) -> list[bytes]:
         for part, row in zip(parts, multihost_utils.process_allgather(padded), strict=True):
             part.append(row.tobytes())
     return [b"".join(part)[:size] for part, size in zip(parts, sizes, strict=True)]
+
+
+def agreed(number: int, choose: Callable[[list[int]], int]) -> int:
+    """One of the processes' numbers, the same in all: their devices may differ in memory."""
+    return choose([int(theirs) for theirs in gather(str(number).encode())])
 
 
 def agree(*flags: bool) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 
 from loop.cell import Cell
 from loop.self_likelihood import FIRST, SELF, nats_per_symbol, num_judged
-from loop.training.ensemble import Ensemble, First
+from loop.training.ensemble import Ensemble
+from loop.training.first import First
 
 
 def judge(
@@ -25,13 +26,13 @@ def judge(
       active: bool_N: the cells that have written.
       leader: in generation 0, the cell that works for each cell that goes on.
     """
-    config, cells = ensemble.config, ensemble.config.networks()
+    config, cells = ensemble.config, ensemble.cells
     n, T = num_judged(config.loop.num_samples), config.model.context_length
     judged = {i: written[i][:n] for i in np.flatnonzero(active).tolist()}
     by_name = {SELF: ensemble.samples_nll(params, judged)}
     if generation == 0:
         theirs = ensemble.pick(params, [cells.index(leader.get(cell, cell)) for cell in cells])
-        ensemble.first = First(theirs, np.ones(len(cells), bool))
+        ensemble.first = First(theirs, np.array([cell in leader for cell in cells])).beside(ensemble.first)
         by_name[FIRST] = by_name[SELF]
     elif ensemble.first is not None:
         under_first = ensemble.samples_nll(ensemble.put_params(ensemble.first.params), judged)

@@ -34,24 +34,31 @@ class TrainState(struct.PyTreeNode):
     newest_validation_loss: jax.Array  # float32: likewise
 
 
-def learning_rate(config: TrainConfig, step: jax.Array) -> jax.Array:
+def _number(config: TrainConfig, treatment: Treatment, name: str) -> float | jax.Array:
+    """A field of the configuration, or what the run has in its place."""
+    return (treatment.training or {}).get(name, getattr(config, name))
+
+
+def learning_rate(config: TrainConfig, step: jax.Array, treatment: Treatment = UNTREATED) -> jax.Array:
     """Linear warm-up to the peak, then a cosine down to the minimum at max_steps."""
-    warmup = config.learning_rate * (step + 1) / max(config.warmup_steps, 1)
+    peak, least = (_number(config, treatment, name) for name in ("learning_rate", "min_learning_rate"))
+    warmup = peak * (step + 1) / max(config.warmup_steps, 1)
     progress = (step - config.warmup_steps) / max(config.max_steps - config.warmup_steps, 1)
     fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
-    cosine = config.min_learning_rate + (config.learning_rate - config.min_learning_rate) * fall
+    cosine = least + (peak - least) * fall
     return jnp.where(step < config.warmup_steps, warmup, cosine)
 
 
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+def optimizer(config: TrainConfig, treatment: Treatment = UNTREATED) -> optax.GradientTransformation:
     """AdamW behind a clip of the global gradient norm; only matrices decay."""
+    own = {name: _number(config, treatment, name) for name in ("grad_clip", "beta1", "beta2", "weight_decay")}
     return optax.chain(
-        optax.clip_by_global_norm(config.grad_clip),
+        optax.clip_by_global_norm(own["grad_clip"]),
         optax.adamw(
-            lambda step: learning_rate(config, step),
-            b1=config.beta1,
-            b2=config.beta2,
-            weight_decay=config.weight_decay,
+            lambda step: learning_rate(config, step, treatment),
+            b1=own["beta1"],
+            b2=own["beta2"],
+            weight_decay=own["weight_decay"],
             mask=lambda params: jax.tree.map(lambda x: x.ndim >= 2, params),
         ),
     )
@@ -95,7 +102,7 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
     """One step of AdamW on a batch of windows, int32 [B, T + 1]; returns the batch's loss as well."""
     loss, grads = loss_and_gradients(model, state.params, batch, dropout_key, place, treatment, weight_BT)
-    updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
+    updates, opt_state = optimizer(config, treatment).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return state.replace(params=params, opt_state=opt_state, step=state.step + 1), loss
 
@@ -132,9 +139,10 @@ def copy_of_itself(
     """θ_copy: a copy takes steps of Adam on `data`, the model's own samples; see loop/remedies/copies.py."""
     assert treatment.extra_steps is not None
     batch_key = key(seed, generation, Purpose.COPY)
+    own = {name: _number(config, treatment, name) for name in ("grad_clip", "beta1", "beta2")}
     adam = optax.chain(
-        optax.clip_by_global_norm(config.grad_clip),
-        optax.adam(treatment.extra_rate, b1=config.beta1, b2=config.beta2),
+        optax.clip_by_global_norm(own["grad_clip"]),
+        optax.adam(treatment.extra_rate, b1=own["beta1"], b2=own["beta2"]),
     )
 
     def step(i: jax.Array, carry: tuple[dict, optax.OptState]) -> tuple[dict, optax.OptState]:

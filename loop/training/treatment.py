@@ -1,6 +1,7 @@
-"""What remedies change in the programs: numbers that differ from run to run, so that all runs stay one program.
+"""Numbers that differ from run to run, of remedies and of settings, so that all runs stay one program.
 
-A sweep in which no cell has a remedy of a kind has None in its place, and the program is the one without.
+Where no run has a remedy of a kind, and all settings agree in a number, None is in its place: the program is the one
+without.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from flax import struct
 
 from loop.config import Config
+from loop.numbers import DROPOUT, SAMPLING, TRAINING, differ, number
 from loop.remedies import REMEDIES, acting, remedies_of
 from loop.remedies.remedy import LOGITS, PARAMETERS, Combines, Edits, Reshapes, Samples
 
@@ -19,19 +21,21 @@ class Treatment(struct.PyTreeNode):
     """Of one run scalars; of all runs arrays whose first axis is the run. Nothing at all where no remedy is tried."""
 
     loss: dict[str, tuple[jax.Array, jax.Array]] | None = None  # name of a remedy -> (bool: is it the run's, gamma)
-    sampling: tuple[jax.Array, jax.Array] | None = None  # temperature and top-p, float32
+    sampling: tuple[jax.Array, jax.Array | None] | None = None  # temperature and, if that differs, top-p, float32
     extra_steps: jax.Array | None = None  # int32, of the copy that learns from its own samples; 0: there is none
     extra_rate: jax.Array | None = None  # float32: its learning rate
     away: jax.Array | None = None  # float32: how far the parameters move away from the copy's
     guidance: jax.Array | None = None  # float32: how far the logits do
     editing: tuple[jax.Array, jax.Array] | None = None  # threshold, float32, and number of candidates, int32
+    training: dict[str, jax.Array] | None = None  # float32, by fields of TrainConfig, of settings that differ in them
+    kept: jax.Array | None = None  # float32, 1 - model.dropout, likewise
 
 
 UNTREATED = Treatment()
 
 
-def treatments(config: Config, spellings: Sequence[str]) -> Treatment:
-    """Of runs with these remedies, NumPy arrays with one entry per run."""
+def treatments(configs: Sequence[Config], spellings: Sequence[str]) -> Treatment:
+    """Of runs with these settings and remedies, NumPy arrays with one entry per run."""
     chains = [remedies_of(spelling) for spelling in spellings]
     by_place = {
         place: [next(iter(acting(chain, place)), None) for chain in chains]
@@ -39,9 +43,10 @@ def treatments(config: Config, spellings: Sequence[str]) -> Treatment:
     }
     return Treatment(
         **_loss(by_place["loss"]),
-        **_sampling(config, by_place["sample"]),
+        **_sampling(configs, by_place["sample"]),
         **_copy(by_place["combine"]),
         **_editing(by_place["edit"]),
+        **_training(configs),
     )
 
 
@@ -55,15 +60,25 @@ def _loss(remedies: Sequence[Reshapes | None]) -> dict:
     return {"loss": loss or None}
 
 
-def _sampling(config: Config, remedies: Sequence[Samples | None]) -> dict:
-    if not any(remedies):
+def _sampling(configs: Sequence[Config], remedies: Sequence[Samples | None]) -> dict:
+    if not any(remedies) and not any(differ(configs, field) for field in SAMPLING):
         return {}
-    return {
-        "sampling": (
-            np.array([r.temperature if r else config.sample.temperature for r in remedies], np.float32),
-            np.array([r.top_p if r else config.sample.top_p for r in remedies], np.float32),
-        )
+    samples = [r or config.sample for r, config in zip(remedies, configs, strict=True)]
+    top_p = np.array([s.top_p for s in samples], np.float32)
+    own_top_p = len(set(top_p.tolist()) | {np.float32(config.sample.top_p) for config in configs}) > 1
+    return {"sampling": (np.array([s.temperature for s in samples], np.float32), top_p if own_top_p else None)}
+
+
+def _training(configs: Sequence[Config]) -> dict:
+    training = {
+        field.removeprefix("train."): np.array([number(config, field) for config in configs], np.float32)
+        for field in TRAINING
+        if differ(configs, field)
     }
+    found: dict = {"training": training} if training else {}
+    if differ(configs, DROPOUT):
+        found["kept"] = np.array([1 - number(config, DROPOUT) for config in configs], np.float32)
+    return found
 
 
 def _copy(remedies: Sequence[Combines | None]) -> dict:

@@ -1,6 +1,7 @@
 """The launcher as its users meet it: a subprocess."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -198,14 +199,18 @@ def test_a_sweep_in_which_every_loss_is_infinite_says_so(tmp_path):
 
 
 def test_axes_run_in_one_directory_and_one_report(tmp_path):
-    flags = ["--config.sweep.axes=(('model.width',(16,32)),)", "--config.loop.generations=2"]
+    """Two programs, of two settings each: those that differ in temperature alone run side by side."""
+    axes = "(('model.width',(16,32)),('sample.temperature',(0.6,0.8)))"
+    flags = [f"--config.sweep.axes={axes}", "--config.loop.generations=2"]
     flags += ["--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0.0", f"--workdir={tmp_path}/run"]
     result = launch(PRESET, *flags)
     assert result.returncode == 0, result.stderr
     with (tmp_path / "run" / "metrics.csv").open() as f:
         rows = list(csv.DictReader(f))
-    assert [(r["generation"], r["model.width"]) for r in rows] == [("0", "16"), ("1", "16"), ("0", "32"), ("1", "32")]
-    assert len({r["train_loss"] for r in rows}) == 4
+    found = [(r["model.width"], r["sample.temperature"], r["generation"]) for r in rows]
+    assert found == list(itertools.product(("16", "32"), ("0.6", "0.8"), "01"))
+    assert len({r["train_loss"] for r in rows if r["generation"] == "1"}) == 4
+    assert len({(r["model.width"], r["train_loss"]) for r in rows if r["generation"] == "0"}) == 2
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "model.width=16" in page
     assert "model.width=32" in page

@@ -225,7 +225,7 @@ def test_the_command_prints_text_and_json():
     assert "run 2 x data 1" in done.stdout and "measured" in done.stdout
     axes = "--config.sweep.axes=('model.width',(16,32))"
     rows = [json.loads(line) for line in command(*args, "--json", axes).stdout.splitlines()]
-    assert [row["setting"] for row in rows] == ["model.width=16", "model.width=32"]
+    assert [row["settings"] for row in rows] == [["model.width=16"], ["model.width=32"]]
     assert all(row["chunk"]["seconds"] > 0 for row in rows)
     assert rows[1]["parameters"] > 3 * rows[0]["parameters"]
 
@@ -247,3 +247,16 @@ def test_mistakes_are_one_line(flag, words):
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("launch.plan: ") and words in line
+
+
+@pytest.mark.slow
+def test_settings_side_by_side_are_planned_together():
+    args = ("--config=launch/presets/smoke.py", "--device=cpu", "--num_devices=2", "--json")
+    (alone,) = (json.loads(line) for line in command(*args).stdout.splitlines())
+    axes = "--config.sweep.axes=('sample.temperature',(0.6,0.8,1.0))"
+    (three,) = (json.loads(line) for line in command(*args, axes).stdout.splitlines())
+    assert len(three["settings"]) == 3
+    assert three["cells"] == 3 * alone["cells"] == 15
+    assert three["tokens"] == 3 * alone["tokens"]
+    assert three["disk"]["samples"] == 3 * alone["disk"]["samples"]
+    assert three["seconds_per_generation"]["train"] == pytest.approx(8 / 3 * alone["seconds_per_generation"]["train"])

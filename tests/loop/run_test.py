@@ -286,8 +286,8 @@ def test_a_neighbour_of_an_ended_cell_goes_on(tmp_path, monkeypatch):
     bad = c.cells()[0]
     real = loop.run.run_generation
 
-    def with_a_failure(config, ensemble, generation, *rest):
-        outcomes = real(config, ensemble, generation, *rest)
+    def with_a_failure(settings, ensemble, generation, *rest):
+        outcomes = real(settings, ensemble, generation, *rest)
         if generation == 1:
             outcomes[bad] = dataclasses.replace(
                 outcomes[bad], samples=Examples.drawn([], 1), status="loss not finite at step 7"

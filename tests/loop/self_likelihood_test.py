@@ -16,7 +16,7 @@ from loop.blocks import initial_training_set
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.learners import learner_of
-from loop.learners.host import run_learners
+from loop.learners.host import run_learner
 from loop.run import run
 from loop.self_likelihood import JUDGED, nats_per_symbol, num_judged
 from loop.storage.run_directory import RunDirectory
@@ -55,7 +55,7 @@ def test_the_reference_learners_are_judged_on_the_host():
     train = Examples.written(other, 0, initial_training_set(config, 3))
     T = config.model.context_length
     for cell in config.cells():
-        outcome = run_learners(config, 1, {cell: train})[cell]
+        outcome = run_learner(config, cell, 1, train)
         written, found = outcome.samples.expressions, outcome.trained.counters
         symbols = sum(min(len(e) + 1, T) for e in written)
         for name, data in zip(COLUMNS, (other, initial_training_set(config, 3).expressions), strict=True):
@@ -64,7 +64,7 @@ def test_the_reference_learners_are_judged_on_the_host():
                 assert found[name] == pytest.approx(-log.sum() / symbols)
             else:
                 assert name not in found
-        first = run_learners(config, 0, {cell: initial_training_set(config, 3)})[cell].trained.counters
+        first = run_learner(config, cell, 0, initial_training_set(config, 3)).trained.counters
         assert first["self_nll"] == first["first_model_nll"]
 
 

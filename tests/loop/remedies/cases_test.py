@@ -125,7 +125,7 @@ def test_losses_are_weighted_by_the_probability_of_the_symbol():
     assert Truncated.symbol_weight(p_BT, jnp.float32(0.9)).tolist() == [[0, 1, 1]]
     np.testing.assert_allclose(Focal.symbol_weight(p_BT, jnp.float32(2)), [[0.0025, 0.01, 0.25]], rtol=1e-4)
     c = resolve(smoke.get_config())
-    every = treatments(c, ["none", "truncated(gamma=0.6)", "focal"])
+    every = treatments([c] * 3, ["none", "truncated(gamma=0.6)", "focal"])
     nll_BT = -jnp.log(jnp.array([[0.8, 0.5]]))
     weigh = [loss_weights(jax.tree.map(lambda x, i=i: x[i], every), None) for i in range(3)]
     per_run = [w(nll_BT) for w in weigh if w is not None]

@@ -1,6 +1,8 @@
 """What remedies do with trained models: on two devices, on two that share every cell, and of all cells side by side;
 each against the model's own functions, of one cell alone."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +49,7 @@ def sharpen(logits: jax.Array) -> jax.Array:
 )
 def found(request) -> dict:
     members, *mesh = request.param
-    ensemble = Ensemble(CONFIG, [cell.seed for cell in CELLS], members, tuple(mesh), [c.remedy for c in CELLS])
+    ensemble = Ensemble(CONFIG, CELLS, members, tuple(mesh))
     params, copies = (ensemble.start(t, ON).best_params for t in (0, 1))
     ids = ensemble.sample(params, 0, ON, copies=copies)
     written = [unpad(rows) for rows in ids]
@@ -109,5 +111,5 @@ def test_each_cell_edits_its_own_examples_with_its_leaders_model(found):
 
 
 def test_where_nothing_is_fresh_nothing_is_edited():
-    ensemble = Ensemble(CONFIG, [0] * len(CELLS), "map", (1, 1), [c.remedy for c in CELLS])
+    ensemble = Ensemble(CONFIG, [dataclasses.replace(cell, seed=0) for cell in CELLS], "map", (1, 1))
     assert edit(ensemble, {}, 0, {Cell("full", 0.5, 0): Cell("full", 0.5, 0)}, ON) == {}

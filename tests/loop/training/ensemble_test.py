@@ -11,6 +11,7 @@ from loop.training.data import lay_out
 from loop.training.ensemble import Ensemble, members_at_once
 from loop.training.memory import FILLED, bytes_on_device, bytes_per_cell, capacity
 from model.config import SampleConfig
+from tests.loop.cells import of_seeds
 from tests.loop.training.train_test import CONFIG as TRAIN
 from tests.loop.training.train_test import MODEL, Boolean
 
@@ -34,7 +35,7 @@ def training_data(seeds):
 
 
 def train(seeds, members="map", chunks=2, active=None, generation=0):
-    ensemble = Ensemble(CONFIG, seeds, members)
+    ensemble = Ensemble(CONFIG, of_seeds(seeds), members)
     active = np.ones(len(seeds), bool) if active is None else np.array(active)
     state = ensemble.start(generation, active)
     for _ in range(chunks):
@@ -82,7 +83,7 @@ def test_a_cell_that_rests_takes_no_step_and_disturbs_no_other(members):
 @pytest.mark.parametrize("members", ["map", "vmap"])
 def test_a_cell_with_infinite_loss_stops_and_its_neighbours_go_on(members):
     healthy, healthy_state = train(SEEDS, members)
-    ensemble = Ensemble(CONFIG, SEEDS, members)
+    ensemble = Ensemble(CONFIG, of_seeds(SEEDS), members)
     state = ensemble.start(0, np.ones(3, bool))
     row = ensemble.rows[1]
     state = state.replace(params=jax.tree.map(lambda x: x.at[row].set(np.nan), state.params))
@@ -96,7 +97,7 @@ def test_a_cell_with_infinite_loss_stops_and_its_neighbours_go_on(members):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
 def test_rows_are_distinct_and_spread_over_devices(n):
-    ensemble = Ensemble(CONFIG, range(n))
+    ensemble = Ensemble(CONFIG, of_seeds(range(n)))
     assert len(set(ensemble.rows.tolist())) == n
     assert ensemble.get(ensemble.seeds).tolist() == list(range(n))
     per_slot = ensemble.layout.num_rows // ensemble.layout.mesh.shape["run"]
@@ -118,7 +119,7 @@ def test_other_members_are_refused(members):
 def test_a_snapshot_restores_the_state():
     ensemble, state = train(SEEDS, active=[True, False, True])
     snapshot = ensemble.snapshot(state, [0, 2])
-    again = Ensemble(CONFIG, SEEDS, "vmap").restore([snapshot.get(i) for i in range(3)])
+    again = Ensemble(CONFIG, of_seeds(SEEDS), "vmap").restore([snapshot.get(i) for i in range(3)])
     for a, b in zip(jax.tree.leaves(ensemble.get(again)), jax.tree.leaves(ensemble.get(state)), strict=True):
         np.testing.assert_array_equal(a[[0, 2]], b[[0, 2]])
     assert ensemble.facts(again).active.tolist() == ensemble.facts(state).active.tolist()

@@ -30,7 +30,7 @@ def weights(seed=0):
 
 
 def treatment(run):
-    every = treatments(resolve(smoke.get_config()), REMEDIES)
+    every = treatments([resolve(smoke.get_config())] * len(REMEDIES), REMEDIES)
     return jax.tree.map(lambda x: jnp.asarray(x[run]), every)
 
 
@@ -69,7 +69,7 @@ def test_parts_of_several_runs_at_once(several):
     params = jax.tree.map(lambda *x: jnp.stack(x), *[random_params(DROPPED, seed) for seed in runs])
     batch, weight = (jnp.stack([f(seed) for seed in runs]) for f in (windows, weights))
     keys = jax.random.split(jax.random.key(0), len(REMEDIES))
-    treated = jax.tree.map(jnp.asarray, treatments(resolve(smoke.get_config()), REMEDIES))
+    treated = jax.tree.map(jnp.asarray, treatments([resolve(smoke.get_config())] * len(REMEDIES), REMEDIES))
 
     def of(place):
         def one(p, b, k, t, w):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from logic.boolean.language import Boolean
+from loop.cell import Cell
 from loop.config import Config, LoopConfig, SweepConfig, TrainConfig
 from loop.training.data import TrainData
 from loop.training.ensemble import Ensemble
@@ -24,6 +25,7 @@ from loop.training.micro_batch import parts_of_batch
 from model.config import ModelConfig
 from model.guidance import Guided
 from model.sampling import rows
+from tests.loop.cells import of_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +60,7 @@ def state_of(ensemble, n):
 
 
 def train_bytes(c, n, members, mesh) -> int:
-    ensemble = Ensemble(c, range(n), members, mesh)
+    ensemble = Ensemble(c, of_seeds(range(n)), members, mesh)
     symbols, examples = capacity(c)
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.array(0, np.int32)] * 4)
     arguments = (ensemble.put_data([blank] * n), ensemble.seeds, ensemble._generation(0), ensemble.treatment)
@@ -86,7 +88,7 @@ def test_training_is_within_a_third_of_what_xla_takes(c, n, members, mesh, at_on
 
 def test_sampling_is_within_a_third_of_what_xla_takes():
     c = config(context=128)
-    ensemble = Ensemble(c, range(3), "vmap", (1, 1))
+    ensemble = Ensemble(c, of_seeds(range(3)), "vmap", (1, 1))
     params = state_of(ensemble, 3).best_params
     taken = ensemble.treatment, ensemble._generation(0)
     arguments = (ensemble.seeds, ensemble._generation(0), ensemble.put(np.ones(3, bool)), *taken)
@@ -100,7 +102,7 @@ def test_copies_take_no_more_than_training_and_two_samplers_twice_as_much(n, mem
     c = config(context=128)
     loop, sweep = dataclasses.replace(c.loop, generations=2), SweepConfig(("full",), (0.0,), remedies=("guided",))
     c = dataclasses.replace(c, loop=loop, sweep=sweep)
-    ensemble = Ensemble(c, range(n), members, (1, 1), ["guided"] * n)
+    ensemble = Ensemble(c, [Cell("full", 0.0, s, remedy="guided") for s in range(n)], members, (1, 1))
     params, active = state_of(ensemble, n).best_params, ensemble.put(np.ones(n, bool))
     symbols, examples = capacity(c)
     blank = TrainData(np.zeros(symbols, np.uint8), np.zeros(examples, np.int32), *[np.array(0, np.int32)] * 4)
@@ -124,7 +126,7 @@ def test_scores_need_room_for_samples_of_several_generations():
 
 def test_state_and_data_are_what_the_arrays_hold():
     c = config(layers=2)
-    ensemble = Ensemble(c, [0], "map", (1, 1))
+    ensemble = Ensemble(c, of_seeds([0]), "map", (1, 1))
     state = state_of(ensemble, 1)
     matrices = [x for x in jax.tree.leaves(state) if x.ndim > 1]
     cell = bytes_per_cell(c)

@@ -19,6 +19,7 @@ from loop.training.data import lay_out
 from loop.training.ensemble import Ensemble
 from loop.training.memory import capacity
 from loop.training.mesh import choose_mesh, parse_mesh
+from tests.loop.cells import of_seeds
 from tests.loop.training.ensemble_test import CONFIG
 
 pytestmark = pytest.mark.slow
@@ -54,7 +55,7 @@ def test_other_meshes_are_refused(text):
 def observe(num_cells: int, mesh: tuple[int, int], members: str) -> dict:
     """Losses, samples, held-out likelihoods and the training program's collectives of a short generation."""
     seeds = range(num_cells)
-    ensemble = Ensemble(SWEEP, seeds, members, mesh)
+    ensemble = Ensemble(SWEEP, of_seeds(seeds), members, mesh)
     data = ensemble.put_data(
         [lay_out(initial_training_set(SWEEP, s), generator(s, 0, Purpose.SHUFFLE), 0.1, capacity(SWEEP)) for s in seeds]
     )

@@ -14,6 +14,7 @@ from loop.training.ensemble import Ensemble
 from loop.training.memory import FILLED, bytes_on_device, bytes_per_cell, members_that_fit
 from loop.training.micro_batch import parts_of_batch
 from model.config import CPU_SYMBOLS, SampleConfig
+from tests.loop.cells import of_seeds
 from tests.loop.training.ensemble_test import CONFIG, Device, training_data
 
 
@@ -61,21 +62,21 @@ def test_the_ensemble_cuts_where_memory_is_short(monkeypatch):
     needed = {p: bytes_on_device(bytes_per_cell(config, parts=p), 2, 1) / FILLED for p in (1, 2)}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_devices", lambda: [Device({"bytes_limit": needed[1] - 1})])
-    layout = Ensemble(config, range(4)).layout
+    layout = Ensemble(config, of_seeds(range(4))).layout
     assert (layout.parts, layout.at_once) == (2, 1)
     monkeypatch.setattr(jax, "local_devices", lambda: [Device({"bytes_limit": 1e12})])
-    assert Ensemble(config, range(4)).layout.parts == 1
+    assert Ensemble(config, of_seeds(range(4))).layout.parts == 1
 
 
 def trained(config, members, seeds=(5, 6, 7), chunks=2, snapshot_after=None):
     """The ensemble and its state; between two chunks everything but a snapshot is forgotten, if asked for."""
-    ensemble = Ensemble(config, seeds, members)
+    ensemble = Ensemble(config, of_seeds(seeds), members)
     state = ensemble.start(0, np.ones(len(seeds), bool))
     for chunk in range(chunks):
         state = ensemble.train_chunk(state, ensemble.put_data(training_data(seeds)), 0)
         if chunk == snapshot_after:
             saved = ensemble.snapshot(state, range(len(seeds)))
-            ensemble = Ensemble(config, seeds, members)
+            ensemble = Ensemble(config, of_seeds(seeds), members)
             state = ensemble.restore([saved[i] for i in range(len(seeds))])
     return ensemble, ensemble.get(state)
 

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from loop.examples import Examples
 from loop.streams import Purpose, key
 from loop.training import train
 from loop.training.data import lay_out, windows
+from loop.training.treatment import Treatment
 from model.config import ModelConfig
 from model.transformer import forward
 
@@ -132,3 +134,51 @@ def test_dropout_changes_training_but_not_evaluation(data):
     assert float(a.loss) != float(b.loss)
     logits = forward(model, a.params, jnp.zeros((1, 4), jnp.int32))
     np.testing.assert_array_equal(logits, forward(MODEL, a.params, jnp.zeros((1, 4), jnp.int32)))
+
+
+NUMBERS = {
+    "learning_rate": 3e-3,
+    "min_learning_rate": 1e-3,
+    "weight_decay": 0.5,
+    "grad_clip": 0.2,
+    "beta1": 0.7,
+    "beta2": 0.9,
+    "dropout": 0.2,
+}
+
+
+@pytest.mark.slow
+def test_a_run_has_its_own_numbers(data):
+    """One program of all values against a program of each; and none of the numbers is without effect."""
+    model = dataclasses.replace(MODEL, dropout=0.1)
+    config = dataclasses.replace(CONFIG, max_steps=20, eval_interval=20)
+    usual = {name: getattr(config, name) for name in NUMBERS if name != "dropout"} | {"dropout": model.dropout}
+
+    @jax.jit
+    def trained(numbers):
+        own = {name: numbers[name] for name in usual if name != "dropout"}
+        treatment = Treatment(training=own, kept=1 - numbers["dropout"])
+        start = train.init_state(model, config, SEED, GENERATION)
+        return train.train_chunk(model, config, start, data, SEED, GENERATION, treatment=treatment)
+
+    def own(**changed):
+        return trained({name: jnp.float32(value) for name, value in (usual | changed).items()})
+
+    for numbers in ({}, NUMBERS):
+        given: dict[str, Any] = {name: value for name, value in numbers.items() if name != "dropout"}
+        its_model = dataclasses.replace(model, dropout=numbers.get("dropout", model.dropout))
+        alone = run(dataclasses.replace(config, **given), data, 1, model=its_model)[-1]
+        np.testing.assert_allclose(own(**numbers).train_loss, alone.train_loss, rtol=1e-4)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), own(**numbers).params, alone.params)
+    for name, value in NUMBERS.items():
+        assert abs(float(own(**{name: value}).train_loss - own().train_loss)) > 1e-5, name
+
+
+@pytest.mark.slow
+def test_a_run_may_drop_nothing_where_others_drop(data):
+    config = dataclasses.replace(CONFIG, max_steps=20, eval_interval=20)
+    model = dataclasses.replace(MODEL, dropout=0.1)
+    start = train.init_state(model, config, SEED, GENERATION)
+    treatment = Treatment(kept=jnp.float32(1))
+    one = jax.jit(lambda s: train.train_chunk(model, config, s, data, SEED, GENERATION, treatment=treatment))(start)
+    np.testing.assert_allclose(one.train_loss, run(config, data, 1)[-1].train_loss, rtol=1e-4)
