@@ -33,6 +33,7 @@ SUITES = {  # and the cores each uses by default on a CPU; 0: all of them
     "diversity": 1,
     "generation": 2,
     "ensemble": 1,
+    "axes": 2,
 }
 SIZELESS = ("verify", "diversity")  # suites without a model
 
@@ -44,13 +45,16 @@ _MIN_SECONDS = flags.DEFINE_float(
     "min_seconds", _DEFAULT.min_seconds, "a measurement repeats its work for at least so long", lower_bound=0
 )
 _CORES = flags.DEFINE_integer(
-    "cores", 0, "CPU cores to use; 0: two for a generation, else one (all, with an accelerator)", lower_bound=0
+    "cores", 0, "CPU cores to use; 0: two for whole generations, else one (all, with an accelerator)", lower_bound=0
 )
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of activations, ours and the peers'")
 _DROPOUT = flags.DEFINE_float("dropout", 0.0, "while training, ours and the peers'", lower_bound=0, upper_bound=0.9)
 _MEMBERS = flags.DEFINE_list("members", "1,2,4,8", "ensembles to measure: members per device")
 _CELLS = flags.DEFINE_integer(
-    "cells", 0, "cells of a whole generation; 0: one per core, or eight on an accelerator", lower_bound=0
+    "cells",
+    0,
+    "cells of a whole generation, or of a setting; 0: as many as cores (on an accelerator eight), or 1, 2, 4",
+    lower_bound=0,
 )
 _MODES = flags.DEFINE_list("modes", "map,vmap", "how a device takes its members: map, vmap, or how many at once")
 
@@ -110,7 +114,7 @@ def main(argv: list[str]) -> None:
         for size in [SIZES[s] for s in sizes[: 1 if suite in SIZELESS else None]]:
             default = SUITES[suite] if header["platform"] == "cpu" else available_cores()
             cores = min(_CORES.value or default, available_cores())
-            devices = cores if suite in ("generation", "ensemble") else 1
+            devices = cores if suite in ("generation", "ensemble", "axes") else 1
             print(f"{suite}, {size.name}: {cores} cores", file=sys.stderr, flush=True)
             own = dataclasses.replace(options, cores=cores, devices=devices)
             try:

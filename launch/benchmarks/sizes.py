@@ -99,4 +99,5 @@ class Options:
     members: tuple[int, ...] = (1, 2, 4, 8)  # of an ensemble, per device
     modes: tuple[str, ...] = ("map", "vmap")  # how a device takes its members: map, vmap, or how many at once
     cells: int = 0  # of a whole generation; 0: one per virtual CPU device, or eight on an accelerator
+    temperatures: int = 8  # of an axis
     num_expressions: int = 10_000  # verified, or compared pairwise
