@@ -22,6 +22,7 @@ from loop.run import run, run_side_by_side
 from loop.storage.run_directory import RunDirectory
 
 _CELLS = (1, 2, 4)  # of every setting
+_PART = 5  # of a whole generation's examples and steps: what is compared is how they share the cores
 
 
 def side_by_side(settings: Mapping[str, Config]) -> float:
@@ -52,7 +53,12 @@ def _directory(folder: str, name: str) -> RunDirectory:
 def suite(size: Size, options: Options) -> Iterator[Row]:
     """One case for every number of cells."""
     for cells in (options.cells,) if options.cells else _CELLS:
-        config = configuration(size, dataclasses.replace(options, cells=cells))
+        part = dataclasses.replace(
+            size,
+            generation_steps=-(-size.generation_steps // _PART),
+            generation_examples=-(-size.generation_examples // _PART),
+        )
+        config = configuration(part, dataclasses.replace(options, cells=cells))
         settings = {
             f"temperature={t}": dataclasses.replace(config, sample=dataclasses.replace(config.sample, temperature=t))
             for t in np.linspace(0.6, 1.3, options.temperatures).round(3).tolist()
