@@ -22,7 +22,8 @@ PLATEAU_SHARE, FALLING_SHARE = 0.04, 0.08  # of the whole fall, in the last thir
 SEEN = 1.5  # factor by which the last third may differ from what is claimed of it
 OFF = 0.1  # of the whole fall: how far the last third may lie from the winning shape
 SMALL = 0.05  # of the start: a fall that is surely smaller is none
-DECIDED = 0.9  # smallest Akaike weight of a claim
+DECIDED = 0.9  # smallest Akaike weight of a claim, against the other claim
+BETWEEN = 0.98  # and against what lies between them: its curves are the ones that are told from a claim the least well
 FEWEST = 5  # generations to tell that nothing falls; the other claims need 7
 
 
@@ -57,8 +58,8 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     the mean curve fits worse than the seeds' spread explains, all evidence is divided by that ratio (QAICc: Burnham
     and Anderson 2002, 2.5), since then no shape is quite right.
 
-    The weight compares the best shapes of the two claims. The winner must beat what lies between by as much, which pays
-    for no more parameters than the winner (with few generations AICc would keep it out of the running). And the last
+    The weight compares the best shapes of the two claims. The winner must beat what lies between by more, which pays for
+    no more parameters than the winner (with few generations AICc would keep it out of the running). And the last
     third must look like the winner without any shape: a straight line through it has at most SEEN times the share of a
     plateau (or at least that part of a fall's), and it does not lie off the winner. Else nothing is claimed.
     """
@@ -76,7 +77,7 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
         small_C = np.where(parameters_C + 1 < T, 2 * parameters_C * T / (T - parameters_C - 1.0), np.inf)
     criterion_C = fits.deviance_C / dispersion + small_C  # QAICc
     constant, criterion_C = criterion_C[-1], np.where(fits.fall_C > 0, criterion_C, np.inf)[:-1]
-    needed = 2 * np.log(DECIDED / (1 - DECIDED))
+    needed, more = (2 * np.log(weight / (1 - weight)) for weight in (DECIDED, BETWEEN))
     if not criterion_C.min() < constant - needed:
         linear = 0  # the first candidate
         fall, error = fits.fall_C[linear], np.sqrt(dispersion) * fits.error_C[linear]
@@ -90,7 +91,7 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     winner = np.where(claims_C, criterion_C, np.inf).argmin()
     between_C = ~stays_C & ~falls_C & (fits.fall_C[:-1] > 0)
     between = fits.deviance_C[:-1][between_C].min(initial=np.inf) / dispersion + small_C[winner]
-    if weight < DECIDED or between - criterion_C[winner] < needed:
+    if weight < DECIDED or between - criterion_C[winner] < more:
         return Shape(UNDECIDED, weight)
     if not _looks_like(curves_ST.mean(0), shapes.h_CT[winner], fits.fall_C[winner], verdict):
         return Shape(UNDECIDED, weight)

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 COSTS = ("train_seconds", "sample_seconds")
 SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
 REMEDIES = ["--config.sweep.remedies=none,surplexity|guided(weight=2)|edit(threshold=0.1)"]
+SETTINGS = ("sample.temperature=0.8", "sample.temperature=1.2")  # side by side
+AXES = ["--config.sweep.axes=('sample.temperature',(0.8,1.2))"]
 LONG = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full", "--config.loop.generations=2"]
 LONG += ["--config.train.max_steps=600", "--config.train.min_learning_rate=1e-4"]
 
@@ -102,15 +104,16 @@ def check_equal(ours: RunDirectory, one: RunDirectory) -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory, cache):
-    return complete(tmp_path_factory.mktemp("one") / "run", cache, [*SMOKE, *REMEDIES])[0]
+    return complete(tmp_path_factory.mktemp("one") / "run", cache, [*SMOKE, *REMEDIES, *AXES])[0]
 
 
 def test_two_processes_write_what_one_does(one, tmp_path, cache):
     # XLA knows the flags that --deterministic gives it, in every process; on a CPU they change nothing.
-    flags = [*SMOKE, *REMEDIES, "--deterministic"]
+    flags = [*SMOKE, *REMEDIES, *AXES, "--deterministic"]
     two, ((_, out, _), (_, other_out, other_err)) = complete(tmp_path / "run", cache, flags, count=2)
-    check_equal(two, one)
-    assert max(row["examples_edited"] for row in two.rows()) > 0
+    for name in SETTINGS:
+        check_equal(two.setting(name), one.setting(name))
+        assert max(row["examples_edited"] for row in two.setting(name).rows()) > 0
     assert "report: " in out and (tmp_path / "run" / "report" / "index.html").exists()
     assert other_out == "" and "[Gloo]" not in out
     assert [line for line in other_err.splitlines() if not line.startswith("[Gloo]")] == []
@@ -217,7 +220,7 @@ def test_a_cluster_is_seen(environment, several):
 
 def test_outcomes_survive_the_way_between_processes():
     train = Examples.drawn([b"\x06", b"\x01\x05\x07\x02"], 3)
-    cells = [Cell("full", 0.1, 7), Cell("fresh", 1.0, 2)]
+    cells = [Cell("full", 0.1, 7), Cell("fresh", 1.0, 2, setting="sample.temperature=0.8")]
     sent = {
         cells[0]: Outcome(
             Checkpoint({}, train, {"train_loss": 0.1, "steps": 3}, np.array([1.5, np.inf], np.float32)),
