@@ -38,7 +38,7 @@ def test_a_planted_plateau_is_found(name, noise):
 @pytest.mark.parametrize("name", FALLS)
 def test_a_planted_fall_that_goes_on_is_found(name, noise):
     found = [fall_shape(simulate(FALLS[name], 5, 50, noise, i)) for i in range(100)]
-    assert sum(s.verdict == FALLING for s in found) >= (95 if noise < 0.02 else 80)
+    assert sum(s.verdict == FALLING for s in found) >= (95 if noise < 0.02 else 60)
     assert not any(s.verdict == PLATEAU for s in found)
 
 
