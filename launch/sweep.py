@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 
 from eval.measures.generation import measure_generation
-from eval.report.build import build_report
+from eval.report.build import Run, read_runs, write_report
 from eval.report.terminal import print_findings
 from launch.cluster.shards import enter, of_shard, refuse_sharded, unfinished
 from launch.cores import available_cores
@@ -97,11 +97,12 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
             others = ", ".join(f"{i} ({how})" for i, how in missing.items())
             reporter.say(f"this shard is finished, others are not: {others}; the last one makes the report")
             return
-        page = _report(whole, bool(options.shard or config.sweep.axes))
+        runs, page = _report(whole, bool(options.shard or config.sweep.axes))
+    by_path = {run.directory.path: run for run in runs}
     for name in settings:
         if name:
             print(f"\n{name}")
-        print_findings(open_run(whole.path).setting(name))
+        print_findings(by_path[open_run(whole.path).setting(name).path])
     print(f"\nreport: {page}")
 
 
@@ -229,8 +230,10 @@ def _tell_end(directory: RunDirectory, reporter: Reporter, is_shard: bool) -> No
         sys.exit(1)
 
 
-def _report(whole: RunDirectory, combined: bool) -> Path:
-    run = open_run(whole.path)
+def _report(whole: RunDirectory, combined: bool) -> tuple[list[Run], Path]:
+    """What the report says of every setting, and its page."""
+    directory = open_run(whole.path)
     if combined:
-        combine_metrics(run)
-    return build_report([run])
+        combine_metrics(directory)
+    runs = read_runs([directory])
+    return runs, write_report(runs, directory)

@@ -251,19 +251,28 @@ def _render(runs: Sequence[Run], folder: Path) -> str:
 def build_report(directories: Sequence[RunReader]) -> Path:
     """Writes the report of one run or a comparison of several into the first one's directory; returns the page.
 
-    A run with further axes counts as its parts; runs that differ in the sweep only are one (loop/storage/pooled.py). An
-    old report is there until the new page takes its place at once.
-
-    Raises:
-      UsageError: one of the directories holds no run or no finished generation, or the first cannot be written.
+    Raises UsageError like `read_runs` and `write_report`.
     """
-    home = directories[0]
+    return write_report(read_runs(directories), directories[0])
+
+
+def read_runs(directories: Sequence[RunReader]) -> list[Run]:
+    """Reads and summarises what one report is about.
+
+    A run with further axes counts as its settings; runs that differ in the sweep only are one (loop/storage/pooled.py).
+    Raises UsageError if one of the directories holds no run or no finished generation.
+    """
     parts = [part for directory in directories for part in directory.settings()]
     parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
     unique = list({part.path.resolve(): part for part in parts}.values())
     labels = dict(zip((part.path for part in unique), _labels(unique), strict=True))
     pooled = pool(unique, lambda line: print(f"eval.report: {line}", file=sys.stderr))
-    runs = [read_run(directory, _label(directory, labels)) for directory in pooled]
+    return [read_run(directory, _label(directory, labels)) for directory in pooled]
+
+
+def write_report(runs: Sequence[Run], home: RunReader) -> Path:
+    """Writes the report into a run's directory; returns the page. An old one is there until the new page takes its
+    place at once. Raises UsageError if the directory cannot be written."""
     try:
         with tempfile.TemporaryDirectory(prefix="report-") as scratch:
             page = _render(runs, Path(scratch))

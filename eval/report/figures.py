@@ -17,6 +17,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -246,8 +248,13 @@ def draw_headline(
 def save(fig: Figure, table: pd.DataFrame, folder: Path, name: str) -> None:
     """Writes NAME.png, NAME.svg and NAME.csv."""
     with mpl.rc_context(STYLE):
-        fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-        fig.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+        if engine := fig.get_layout_engine():
+            engine.execute(fig)  # once for both files; `savefig` would lay out, and draw, twice for each
+            fig.set_layout_engine("none")
+        fig.set_dpi(200)
+        FigureCanvasAgg(fig).print_png(folder / f"{name}.png", metadata={"Software": None})
+        fig.set_dpi(72)
+        FigureCanvasSVG(fig).print_svg(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
     table.to_csv(folder / f"{name}.csv", index=False)
 
 

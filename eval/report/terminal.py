@@ -3,11 +3,9 @@
 import sys
 from typing import TYPE_CHECKING
 
-from eval.report.build import read_run
 from eval.report.text import interval, number, span
 from logic.errors import printable
 from loop.cell import Cell
-from loop.storage.reader import RunReader
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,15 +42,14 @@ def _leaderboard(run: "Run") -> "Table":
     return table
 
 
-def print_findings(directory: RunReader) -> None:
-    """Prints a run's summary and findings to standard output. Raises UsageError if there is nothing to summarise."""
+def print_findings(run: "Run") -> None:
+    """Prints a run's summary and findings to standard output."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
 
     from eval.statistics.curves import GROUP, family_name
 
-    run = read_run(directory)
     # The console's own width, but where the output goes to a file lines should not be cut at 80.
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(title=f"First → last generation ({run.state}), means over seeds", title_justify="left")

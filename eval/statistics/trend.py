@@ -58,8 +58,8 @@ def fall_shape(curves: Iterable[Iterable[float]]) -> Shape:
     the mean curve fits worse than the seeds' spread explains, all evidence is divided by that ratio (QAICc: Burnham
     and Anderson 2002, 2.5), since then no shape is quite right.
 
-    The weight compares the best shapes of the two claims. The winner must beat what lies between by more, which pays for
-    no more parameters than the winner (with few generations AICc would keep it out of the running). And the last
+    The weight compares the best shapes of the two claims. The winner must beat what lies between by more, which pays
+    for no more parameters than the winner (with few generations AICc would keep it out of the running). And the last
     third must look like the winner without any shape: a straight line through it has at most SEEN times the share of a
     plateau (or at least that part of a fall's), and it does not lie off the winner. Else nothing is claimed.
     """

@@ -11,7 +11,7 @@ from eval.loaded import load_generation
 from eval.mean_field import mean_fields
 from eval.measures.generation import measure_generation
 from eval.measures.registry import columns
-from eval.report.build import build_report
+from eval.report.build import build_report, read_run
 from eval.report.terminal import print_findings
 from launch.configuration import resolve
 from launch.presets import smoke
@@ -87,7 +87,7 @@ def test_report_shows_depths_and_functions(finished, capsys):
     assert "Correctness by depth" in words and "Truth functions that changed most" in words
     assert "full, fresh 0, memoriser: correctness was 100.0% in generations 0 and 1 alike." in words
     assert {"correctness_by_depth.csv", "functions.csv"} <= {path.name for path in page.parent.iterdir()}
-    print_findings(directory)
+    print_findings(read_run(directory))
     assert "memoriser" in capsys.readouterr().out
 
 

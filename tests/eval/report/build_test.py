@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.report.build import build_report
+from eval.report.build import build_report, read_run
 from eval.report.samples import LONGEST_SAMPLE, Shown, show_samples
 from eval.report.terminal import print_findings
 from logic.boolean.language import Boolean
@@ -236,7 +236,7 @@ def test_there_is_a_whole_report_at_every_moment(tmp_path, monkeypatch):
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path, capsys):
     status = {"cycle": "full", "fresh_ratio": 0.0, "seed": 7, "generation": 0, "status": "\x1b[2J[bold]ended"}
-    print_findings(make_run(tmp_path / "run", generations=1, samples=False, extra=[status]))
+    print_findings(read_run(make_run(tmp_path / "run", generations=1, samples=False, extra=[status])))
     out = capsys.readouterr().out
     assert r"\x1b[2J[bold]ended" in out and "\x1b" not in out
 
@@ -294,7 +294,7 @@ def test_without_rows_there_is_nothing_to_report(tmp_path):
     with pytest.raises(UsageError, match="no generation is finished yet"):
         build_report([run])
     with pytest.raises(UsageError, match="no generation is finished yet"):
-        print_findings(run)
+        print_findings(read_run(run))
     assert not run.report.exists()
 
 
@@ -307,7 +307,7 @@ def test_the_page_of_a_large_run_is_small(tmp_path):
 
 def test_findings_are_printed(report, capsys):
     run, _, _ = report
-    print_findings(run)
+    print_findings(read_run(run))
     out = capsys.readouterr().out
     assert out.count("SHOWN") == 2 and out.count("CANNOT BE DECIDED") == 1
     row = next(line for line in out.splitlines() if "full" in line and " 0.5 " in line)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from eval.mean_field import mean_fields
-from eval.report.build import build_report
+from eval.report.build import build_report, read_run
 from eval.report.decomposition_figure import draw
 from eval.report.figures import Subject, draw_headline
 from eval.report.terminal import print_findings
@@ -63,7 +63,7 @@ def test_page_and_terminal_tell_it_in_the_same_words(report, capsys):
     sentences = [part.split("</li>")[0] for part in section.split("<li>")[1:]]
     assert [s.split(":")[0] for s in sentences] == ["full, fresh 0", "full, fresh 0.5"]
     assert all(", finite samples " in s and ", network " in s and ": temperature -" in s for s in sentences)
-    print_findings(run)
+    print_findings(read_run(run))
     printed = " ".join(capsys.readouterr().out.split())
     assert all(s in printed for s in sentences)
     assert "Not told apart" not in printed and "Not told apart" not in section
@@ -106,7 +106,7 @@ def test_what_cannot_be_told_is_said_in_one_line(learners, other, told, why, tmp
     assert all(reason in line for reason in why)
     assert section.count("<li>") == section.count(" together ") == told
     assert (run.report / "decomposition.png").exists() == (told > 0)
-    print_findings(run)
+    print_findings(read_run(run))
     printed = " ".join(capsys.readouterr().out.split())
     assert "Not told apart: " in printed and ("Whose fall it is" in printed) == (told > 0)
 
