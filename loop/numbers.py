@@ -1,7 +1,8 @@
 """Settings of a sweep that differ in nothing but numbers: they are members of one ensemble, and one program runs them.
 
 A number changes no shape and no branch of a program. Those that differ are given to it as arrays, one entry per run
-(loop/training/treatment.py); those that are equal stay constants of it.
+(loop/training/treatment.py); those that are equal stay constants of it. How many real examples the first data are drawn
+from may differ as well: no program knows of it.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ TRAINING = tuple(
 )
 DROPOUT = "model.dropout"
 NUMBERS = (*SAMPLING, *TRAINING, DROPOUT)
+DATA = "loop.first_pool"
 
 
 def number(config: Config, field: str) -> float:
@@ -33,7 +35,8 @@ def alike(settings: Mapping[str, Config]) -> list[dict[str, Config]]:
     """The settings in groups that differ in numbers alone, in the order of their first ones."""
     groups: dict[Config, dict[str, Config]] = {}
     for name, config in settings.items():
-        groups.setdefault(_with(config, dict.fromkeys(NUMBERS, 0.5)), {})[name] = config
+        shared = _with(config, {**dict.fromkeys(NUMBERS, 0.5), DATA: None})
+        groups.setdefault(shared, {})[name] = config
     return list(groups.values())
 
 
@@ -42,7 +45,7 @@ def representative(configs: Sequence[Config]) -> Config:
     return _with(configs[0], {DROPOUT: max(number(config, DROPOUT) for config in configs)})
 
 
-def _with(config: Config, numbers: Mapping[str, float]) -> Config:
+def _with(config: Config, numbers: Mapping[str, float | None]) -> Config:
     changed: dict[str, dict[str, Any]] = {}
     for field, value in numbers.items():
         group, name = field.split(".")

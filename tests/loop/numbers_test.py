@@ -75,6 +75,10 @@ def test_what_changes_a_program_or_its_shapes_is_no_number(axis):
     assert [len(group) for group in alike(small(axis))] == [1, 1]
 
 
+def test_first_data_may_differ():
+    assert [len(group) for group in alike(small(("loop.first_pool", (10, 30, 64))))] == [3]
+
+
 def test_one_with_dropout_stands_for_all():
     configs = list(small(("model.dropout", (0.0, 0.2, 0.1))).values())
     assert representative(configs).model.dropout == 0.2
