@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from eval.statistics.curves import GROUP, Key, controls, curves, fresh_ratio, group_name, groups
+from eval.statistics.curves import GROUP, Key, controls, curves, family_name, fresh_ratio, group_name, groups
 from eval.statistics.fall import Decline, signed
 from eval.statistics.intervals import CHANGE, FRACTION, Estimate, mean_interval
 from eval.statistics.trend import SMALL
@@ -192,8 +192,12 @@ def sentence(d: Decomposition) -> str:
 
 
 def prediction(falls: Sequence[Decline], fields: Fields) -> str:
-    """What the fixed points say of the fall at every fresh ratio above 0, beside what was seen; empty without any."""
-    said, falling = [], False
+    """What the fixed points say of the fall at every fresh ratio above 0, beside what was seen; empty without any.
+
+    Cycles of one ratio share their fixed points, and are told together.
+    """
+    seen: dict[str, list[str]] = {}  # by what is predicted
+    falling = False
     for decline in falls:
         field, ratio = field_of(decline.key, fields), fresh_ratio(decline.key)
         if field is None or not 0 < ratio < 1 or decline.key[_PLACE["learner"]] != TRANSFORMER or not decline.last:
@@ -202,9 +206,10 @@ def prediction(falls: Sequence[Decline], fields: Fields) -> str:
         first = mean_interval(field["from_first_data"].values(), FRACTION).mean
         falling |= min(end, end if first is None else first) < (1 - SMALL) * start
         own = "" if first is None else f", from the seeds' own first data to {first:.3f}"
-        seen = f"seen: {decline.curves.iloc[:, -1].mean():.3f} at generation {decline.last}"
-        said.append(f"{group_name(decline.key)}: from {start:.3f} to {end:.3f}{own} ({seen})")
-    if not said:
+        at = f"{family_name(decline.key)} {decline.curves.iloc[:, -1].mean():.3f} at generation {decline.last}"
+        seen.setdefault(f"at φ = {ratio:g} from {start:.3f} to {end:.3f}{own}", []).append(at)
+    if not seen:
         return ""
     what = "fresh data stops its fall at a fixed point" if falling else "with fresh data it does not fall"
-    return f"In theory, of a memoriser with infinitely many samples, {what}: {'; '.join(said)}"
+    told = "; ".join(f"{predicted} (seen: {', '.join(cycles)})" for predicted, cycles in seen.items())
+    return f"In theory, of a memoriser with infinitely many samples, {what}: {told}"

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -103,7 +104,7 @@ def test_at_temperature_one_nothing_is_temperatures(noisy):
     assert rows["fixed_point"].abs().max() < 1e-6
     assert rows["finite_samples_part"].min() < -0.1
     said = prediction(declines(noisy), {key: field([0.5] * 3, 0.5, (0.5, 0.5)) for key in fields})
-    assert "does not fall: full, fresh 0.25: from 0.500 to 0.500" in said
+    assert "does not fall: at φ = 0.25 from 0.500 to 0.500" in said
 
 
 def test_only_common_seeds_and_generations_count():
@@ -146,7 +147,11 @@ def test_sentence_and_prediction(noisy):
     )
     assert prediction(declines(table), FIELDS) == (
         "In theory, of a memoriser with infinitely many samples, fresh data stops its fall at a fixed point: "
-        "full, fresh 0.25: from 0.400 to 0.200, from the seeds' own first data to 0.070 (seen: 0.210 at generation 2)"
+        "at φ = 0.25 from 0.400 to 0.200, from the seeds' own first data to 0.070 (seen: full 0.210 at generation 2)"
     )
+    both = pd.concat([table, table.assign(cycle="incremental")], ignore_index=True)
+    told = prediction(declines(both), FIELDS | {("incremental", 0.25): FIELDS["full", 0.25]})
+    assert told.count("from 0.400 to 0.200") == 1
+    assert told.endswith("(seen: full 0.210 at generation 2, incremental 0.210 at generation 2)")
     assert prediction(declines(table), {}) == ""
     assert prediction(declines(metrics({("transformer", 0.0, 0): [0.5, 0.4]})), FIELDS) == ""
