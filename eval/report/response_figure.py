@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import Formatter, FuncFormatter
 
 from eval.report.figures import Drawn, save
 from eval.report.style import CONTROL, LINES, MARKERS, STYLE
@@ -84,6 +84,11 @@ def _styles(lines: Sequence[_Line], controls: frozenset[str]) -> list[tuple[dict
     return found
 
 
+def _percent(y: float, position: int) -> str:
+    """As many decimals as are needed: the formatter of percent fixes a number, and ticks of 0.5 % then look equal."""
+    return Formatter.fix_minus(f"{round(100 * y, 6):g}%")
+
+
 def draw(table: pd.DataFrame, where: pd.DataFrame, controls: frozenset[str]) -> Figure:
     """A row of panels for every axis; a line for every group and place on the other axes."""
     has_truth = bool(table[CORRECT[0]].notna().any())
@@ -106,7 +111,7 @@ def draw(table: pd.DataFrame, where: pd.DataFrame, controls: frozenset[str]) -> 
                     room = 0.05 * (values[-1] - values[0])
                     ax.set_xlim(values[0] - room, values[-1] + room)
                 if measure != "half_life":
-                    ax.yaxis.set_major_formatter(PercentFormatter(1, 0))
+                    ax.yaxis.set_major_formatter(FuncFormatter(_percent))
                 else:
                     ax.set_ylim(bottom=0)
         entries = {label: h for ax in grid.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
