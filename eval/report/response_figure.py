@@ -26,6 +26,7 @@ CAPTION = (
 PANELS = (("diversity_change", "change of diversity"), ("half_life", "half-life, generations"))
 CORRECT = ("correctness_last", "correctness at the end")
 _CYCLE, _LEARNER = GROUP.index("cycle"), GROUP.index("learner")
+TICKS = 8  # so many values of an axis are its ticks
 WIDE = 8  # ratio of largest to smallest value from which on an axis is logarithmic
 
 
@@ -110,6 +111,8 @@ def draw(table: pd.DataFrame, where: pd.DataFrame, controls: frozenset[str]) -> 
                 else:  # the same in all panels, also where half-lives are missing
                     room = 0.05 * (values[-1] - values[0])
                     ax.set_xlim(values[0] - room, values[-1] + room)
+                    if len(values) <= TICKS:
+                        ax.set_xticks(values)
                 if measure != "half_life":
                     ax.yaxis.set_major_formatter(FuncFormatter(_percent))
                 else:
