@@ -23,7 +23,7 @@ from launch import cli
 from launch.benchmarks.case import Row
 from launch.benchmarks.machine import describe, peak_memory, use_cores
 from launch.benchmarks.sizes import SIZES, Options, Size
-from launch.cores import available_cores
+from launch.resources import available_cores
 from logic.errors import UsageError
 
 SUITES = {  # and the cores each uses by default on a CPU; 0: all of them

@@ -27,7 +27,7 @@ from launch import cli
 from launch.cluster.distributed import processes
 from launch.cluster.shards import parse_shard
 from launch.configuration import resolve, settings
-from launch.cores import allow_files
+from launch.resources import allow_files
 from logic.errors import UsageError, usage_errors
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the preset: a Python file with get_config()")

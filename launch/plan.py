@@ -11,7 +11,8 @@ agrees with what happens.
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -25,7 +26,7 @@ from launch.planning.estimates import cell_bytes, disk, host_memory, seconds, wo
 from logic.errors import UsageError, usage_errors
 from loop.cell import split
 from loop.config import Config
-from loop.numbers import alike, representative
+from loop.numbers import in_groups, representative
 from loop.storage.checkpoints import check_keep
 from loop.training.memory import (
     FILLED,
@@ -76,11 +77,12 @@ def at_once(machine: Machine, config: Config, cells: int, data: int, parts: int)
     return min(1 if members in ("auto", "map") else int(members), cells)
 
 
-def shards_that_fit(machine: Machine, config: Config) -> int | None:
-    """The least number of equal shards of all cells that fit one at a time; None if a single cell does not."""
+def shards_that_fit(machine: Machine, config: Config, settings: int = 1) -> int | None:
+    """The least number of equal shards of all cells that fit one at a time, of so many settings side by side; None if
+    a single cell does not."""
     cells = len(config.all_cells())
     for shards in range(1, cells + 1):
-        part = -(-cells // shards)
+        part = settings * -(-cells // shards)
         run, data = mesh_of(part, machine, config)
         per_device = -(-part // run)
         parts = batch_parts(machine, config, per_device, data)
@@ -93,18 +95,15 @@ def shards_that_fit(machine: Machine, config: Config) -> int | None:
 
 def side_by_side(settings: Mapping[str, Config], machine: Machine) -> list[dict[str, Config]]:
     """The settings in groups, as launch.main runs them: those of one group together."""
-    found = []
-    for group in alike(settings):
-        config, names = representative(list(group.values())), list(group)
-        many = settings_that_fit(
-            config,
-            machine.device.memory,
-            functools.partial(mesh_of, machine=machine, config=config),
-            machine.device.accelerator,
-            len(names),
-        )
-        found += [{name: group[name] for name in names[i : i + many]} for i in range(0, len(names), many)]
-    return found
+    device = machine.device
+
+    def fitting(configs: Sequence[Config]) -> int:
+        config = representative(configs)
+        mesh = functools.partial(mesh_of, machine=machine, config=config)
+        host = math.inf if device.accelerator else None  # accelerators' hosts are not in the table
+        return settings_that_fit(config, device.memory, host, mesh, machine.members, len(configs))
+
+    return in_groups(settings, fitting)
 
 
 def plan(config: Config, machine: Machine, settings: int = 1) -> dict[str, Any]:
@@ -156,7 +155,7 @@ def plan(config: Config, machine: Machine, settings: int = 1) -> dict[str, Any]:
         "memory_of_a_device": {
             "needed": needed,
             "fits": needed <= FILLED * device.memory and together > 0,
-            "fits_in_shards": shards_that_fit(machine, config),
+            "fits_in_shards": shards_that_fit(machine, config, settings),
         },
         "share_of_peak": {suite: dataclasses.asdict(share) for suite, share in shares.items()},
         "seconds_per_generation": {
@@ -216,11 +215,13 @@ def main(argv: list[str]) -> None:
         flags.FLAGS.hosts,
         flags.FLAGS.host_cores,
     )
+    if not any(config.networks() for config in configs.values()):
+        raise UsageError("sweep.learners has no network: there is nothing to plan, reference learners run on the host")
     with usage_errors():
         largest = {label: of_largest_shard(config, flags.FLAGS.shards) for label, config in configs.items()}
-        groups_of = side_by_side(largest, machine)
-        plans = [plan(representative(list(group.values())), machine, len(group)) for group in groups_of]
-    for group, p in zip(groups_of, plans, strict=True):
+        together = side_by_side(largest, machine)
+        plans = [plan(representative(list(group.values())), machine, len(group)) for group in together]
+    for group, p in zip(together, plans, strict=True):
         labels = [label for label in group if label]
         if flags.FLAGS.json:
             print(json.dumps({**({"settings": labels} if labels else {}), **p}))

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -13,10 +13,10 @@ from eval.measures.generation import measure_generation
 from eval.report.build import Run, read_runs, write_report
 from eval.report.terminal import print_findings
 from launch.cluster.shards import enter, of_shard, refuse_sharded, unfinished
-from launch.cores import available_cores
 from launch.facts import facts
 from launch.faults import STOPPED, known_faults
 from launch.progress import Reporter, Silent
+from launch.resources import available_cores, available_memory
 from launch.signals import StopRequests
 from launch.tensorboard import check_tensorboard, write_events
 from logic.errors import UsageError, printable, usage_errors
@@ -24,7 +24,7 @@ from loop.arithmetic import settle
 from loop.cell import Cell
 from loop.config import Config
 from loop.devices import find
-from loop.numbers import alike, representative
+from loop.numbers import in_groups, representative
 from loop.run import run_side_by_side
 from loop.storage.checkpoints import check_keep
 from loop.storage.combine import combine_metrics
@@ -32,7 +32,7 @@ from loop.storage.run_directory import RunDirectory
 from loop.storage.shards import open_run
 from loop.training import multihost
 from loop.training.ensemble import members_at_once
-from loop.training.memory import of_device, of_machine, settings_that_fit
+from loop.training.memory import of_device, settings_that_fit
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped
 from model.models import model_of
@@ -80,8 +80,10 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
             _begin(directory, config, devices, reporter)
         reporter.say(f"{len(config.cells())} cells, {config.loop.generations} generations, on {devices}")
         control = _control(options, reporter)
+        every = [[name, dataclasses.asdict(setting)] for name, setting in settings.items()]
+        multihost.check_equal([every, options.members, options.mesh], "the configuration, --members or --mesh")
         done = 0
-        for group in _groups(settings, options):
+        for group in in_groups(settings, lambda configs: _together(configs, options)):
             directories = {name: directory.setting(name) for name in group}
             for name, setting in group.items():
                 done += 1
@@ -90,7 +92,10 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
                     if writes:
                         locks.enter_context(directories[name].lock(reporter.say))
                         _begin(directories[name], setting, devices, reporter)
-            _run_settings(group, directories, devices, control, reporter, bool(options.shard))
+            _run_settings(group, directories, devices, control, reporter)
+        if not options.shard and not _finished([directory.setting(name) for name in settings]):
+            reporter.say("no cell finished a generation: there is nothing to report")
+            sys.exit(1)
         if not writes:
             return
         if missing := unfinished(whole):
@@ -100,9 +105,9 @@ def run_sweep(config: Config, settings: Mapping[str, Config], options: Options) 
         runs, page = _report(whole, bool(options.shard or config.sweep.axes))
     by_path = {run.directory.path: run for run in runs}
     for name in settings:
-        if name:
-            print(f"\n{name}")
-        print_findings(by_path[open_run(whole.path).setting(name).path])
+        if run := by_path.get(open_run(whole.path).setting(name).path):  # none of a setting without results
+            print(f"\n{name}" if name else "", end="\n" if name else "")
+            print_findings(run)
     print(f"\nreport: {page}")
 
 
@@ -165,27 +170,19 @@ def _control(options: Options, reporter: Reporter) -> Control:
     )
 
 
-def _groups(settings: Mapping[str, Config], options: Options) -> list[dict[str, Config]]:
-    """The settings that run side by side: those that differ in numbers alone, as many as memory holds."""
-    found = []
-    for group in alike(settings):
-        names = list(group)
-        together = multihost.agreed(_together(list(group.values()), options.mesh), min)
-        found += [{name: group[name] for name in names[i : i + together]} for i in range(0, len(names), together)]
-    return found
-
-
-def _together(configs: list[Config], mesh: str) -> int:
-    """How many of the settings fit into memory together."""
-    config, devices = representative(configs), len(jax.devices())
+def _together(configs: Sequence[Config], options: Options) -> int:
+    """How many of the settings fit into memory together; the same in all processes."""
+    config, most = representative(configs), len(configs)
+    mine = available_memory() / jax.local_device_count()  # the host's, for each device
     accelerator = jax.default_backend() != "cpu"
-    limit = of_device() if accelerator else of_machine() / devices
-    if limit is None or not config.networks():
-        return len(configs)
-    batch = config.train.batch_size
-    return settings_that_fit(
-        config, limit, lambda cells: parse_mesh(mesh, cells, devices, batch), accelerator, len(configs)
-    )
+    device = of_device() if accelerator else mine
+
+    def mesh_of(cells: int) -> tuple[int, int]:
+        return parse_mesh(options.mesh, cells, len(jax.devices()), config.train.batch_size)
+
+    if device is not None:
+        most = settings_that_fit(config, device, mine if accelerator else None, mesh_of, options.members, most)
+    return multihost.agreed(most, min)
 
 
 def _run_settings(
@@ -194,7 +191,6 @@ def _run_settings(
     devices: str,
     control: Control,
     reporter: Reporter,
-    is_shard: bool,
 ) -> None:
     """Runs settings side by side to their end, from wherever they are."""
     multihost.barrier("repaired")
@@ -213,21 +209,17 @@ def _run_settings(
     except Stopped:
         reporter.say("stopped; everything is saved: give the same command again to go on")
         sys.exit(STOPPED)
-    for directory in directories.values():
-        _tell_end(directory, reporter, is_shard)
+    for name, directory in directories.items():
+        for row in directory.rows():
+            if "status" in row:
+                ended = f"{Cell.of(row).name} ended in generation {row['generation']}"
+                reporter.say(f"{name and name + ': '}{ended}: {printable(row['status'])}")
 
 
-def _tell_end(directory: RunDirectory, reporter: Reporter, is_shard: bool) -> None:
-    """Says which cells have ended early. Ends the program if no cell has anything to show."""
-    rows = directory.rows()
-    for row in rows:
-        if "status" in row:
-            ended = f"{Cell.of(row).name} ended in generation {row['generation']}"
-            reporter.say(f"{ended}: {printable(row['status'])}")
-    nothing = not is_shard and all("status" in row for row in rows)
-    if multihost.gather(b"nothing" if nothing else b"")[0]:  # as the first one sees it
-        reporter.say("no cell finished a generation: there is nothing to report")
-        sys.exit(1)
+def _finished(directories: Sequence[RunDirectory]) -> bool:
+    """Whether any cell has finished a generation, as the first process sees it."""
+    finished = any(directory.has_results() for directory in directories)
+    return bool(multihost.gather(b"finished" if finished else b"")[0])
 
 
 def _report(whole: RunDirectory, combined: bool) -> tuple[list[Run], Path]:

@@ -6,7 +6,7 @@ from may differ as well: no program knows of it.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loop.config import Config
@@ -38,6 +38,15 @@ def alike(settings: Mapping[str, Config]) -> list[dict[str, Config]]:
         shared = _with(config, {**dict.fromkeys(NUMBERS, 0.5), DATA: None})
         groups.setdefault(shared, {})[name] = config
     return list(groups.values())
+
+
+def in_groups(settings: Mapping[str, Config], fitting: Callable[[Sequence[Config]], int]) -> list[dict[str, Config]]:
+    """The settings in groups that run side by side: those that are alike, as many as `fitting` of them says."""
+    found = []
+    for group in alike(settings):
+        names, many = list(group), fitting(list(group.values()))
+        found += [{name: group[name] for name in names[i : i + many]} for i in range(0, len(names), many)]
+    return found
 
 
 def representative(configs: Sequence[Config]) -> Config:

@@ -20,13 +20,10 @@ from loop.examples import Examples
 from loop.outcome import Outcome
 from loop.remedies import reach
 from loop.remedies.remedy import TooFewError
-from loop.self_likelihood import FIRST
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.checksums import Damaged
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
-from loop.training.ensemble import Ensemble
-from loop.training.first import First
 
 
 @dataclasses.dataclass
@@ -131,22 +128,6 @@ def _newest_checkpoint(
         except Damaged as error:
             warn(f"{error}; an older one is taken")
     return 0, None
-
-
-def first_models(
-    setting: str, directory: RunDirectory, ensemble: Ensemble, alive: Set[Cell], warn: Callable[[str], None]
-) -> First:
-    """The models of generation 0 of a setting's networks that go on, as far as this process holds them."""
-    found: list[dict | None] = []
-    for member, held in zip(ensemble.cells, ensemble.held, strict=True):
-        found.append(None)
-        cell = member.within("")
-        if held and member.setting == setting and cell in alive:
-            try:
-                found[-1] = directory.load(cell, 0).params
-            except (Damaged, KeyError) as error:
-                warn(f"{error.args[0]}; {FIRST} of {cell.name} is left out from here on")
-    return First(ensemble.stack(found), np.array([params is not None for params in found]))
 
 
 def endings(loops: Mapping[Cell, Loop | None]) -> dict[Cell, Outcome]:

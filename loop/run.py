@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+import numpy as np
 
 from loop.cell import Cell
 from loop.config import Config
@@ -18,11 +19,11 @@ from loop.generation import run_generation
 from loop.numbers import representative
 from loop.outcome import Outcome
 from loop.record import Measure, Measured
-from loop.resume import first_models
 from loop.storage.run_directory import RunDirectory
 from loop.track import Track
 from loop.training import multihost
 from loop.training.ensemble import Ensemble
+from loop.training.first import First
 from loop.training.mesh import parse_mesh
 from loop.watch import Control, Stopped, Watch
 
@@ -58,10 +59,7 @@ def run_side_by_side(
     multihost.barrier("resumed")
     if tracks:
         if ensemble is not None:
-            for track in tracks:
-                if track.start > 0:
-                    first = first_models(track.name, track.directory, ensemble, track.loops.keys(), control.warn)
-                    ensemble.first = first.beside(ensemble.first)
+            _recall_first_models(ensemble, {track.name: track for track in tracks})
         _run_generations(settings, tracks, ensemble, _load_states(tracks, held), control, stopping)
     for track in tracks:
         track.directory.wait()
@@ -82,6 +80,17 @@ def _place(settings: Mapping[str, Config], control: Control) -> tuple[Ensemble |
     ensemble = Ensemble(config, networks, control.members, mesh, settings)
     owner |= dict(zip(networks, ensemble.owner, strict=True))
     return ensemble, owner, held | {cell for cell, here in zip(networks, ensemble.held, strict=True) if here}
+
+
+def _recall_first_models(ensemble: Ensemble, tracks: Mapping[str, Track]) -> None:
+    """Gives the ensemble the models of generation 0, of the settings that are past it, as far as they are held here."""
+    if all(track.start == 0 for track in tracks.values()):
+        return
+    found = [
+        tracks[cell.setting].first_model(cell) if held and cell.setting in tracks else None
+        for cell, held in zip(ensemble.cells, ensemble.held, strict=True)
+    ]
+    ensemble.first = First(ensemble.stack(found), np.array([params is not None for params in found]))
 
 
 def _load_states(tracks: Sequence[Track], held: set[Cell]) -> dict[Cell, dict[str, Any]] | None:

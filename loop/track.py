@@ -10,6 +10,8 @@ from loop.config import Config
 from loop.outcome import Outcome
 from loop.record import Measure, Recorder
 from loop.resume import Loop, complete_rows, endings, rebuild, reload
+from loop.self_likelihood import FIRST
+from loop.storage.checksums import Damaged
 from loop.storage.run_directory import RunDirectory
 from loop.training import multihost
 from loop.watch import Control
@@ -17,7 +19,7 @@ from loop.watch import Control
 
 @dataclasses.dataclass
 class Track:
-    """A setting, its directory, and how far it is. Its own cells bear no setting; what an ensemble has of them does."""
+    """A setting, its directory, and how far it is. Its cells have no `setting`; in the ensemble they have its name."""
 
     name: str  # of the setting
     config: Config
@@ -30,7 +32,7 @@ class Track:
         """Reads what is complete. Returns whether anything is left to do; cleans up what a kill has left if not."""
         self._found = self.directory.rows()
         multihost.check_equal(self._found, "the metrics in --workdir")
-        self._rows = complete_rows(self.directory, self._found, self.config.cells(), self.control.warn)
+        self._rows = complete_rows(self.directory, self._found, self.config.cells(), self.warn)
         self.start = 1 + max((row["generation"] for row in self._rows), default=-1)
         ended = {Cell.of(row) for row in self._rows if "status" in row} >= set(self.config.cells())
         unfinished = self.start < self.config.loop.generations and not ended
@@ -48,7 +50,7 @@ class Track:
           owner: the process that measures each cell, of all settings.
           held: cells with their training sets here, likewise.
         """
-        config, warn = self.config, self.control.warn
+        config, warn = self.config, self.warn
         start, self.loops = rebuild(
             config, self.directory, config.cells(), set(self.own(held)), self._rows, self.start, warn
         )
@@ -72,9 +74,23 @@ class Track:
         In generation 0 one cell works for all of its seed, and another one may have, on other devices.
         """
         mine, seeds = set(self.own(held)), {cell.seed for cell in held if self.start == 0}
-        return self.directory.load_state(
-            self.start, self.control.warn, lambda cell: cell in mine or cell.seed in seeds, steps
-        )
+        return self.directory.load_state(self.start, self.warn, lambda cell: cell in mine or cell.seed in seeds, steps)
+
+    def first_model(self, cell: Cell) -> dict | None:
+        """The parameters of generation 0 of one of the ensemble's cells; None if that has not gone by, if the cell does
+        not go on, or if they are lost."""
+        cell = cell.within("")
+        if self.start == 0 or cell not in self.loops:
+            return None
+        try:
+            return self.directory.load(cell, 0).params
+        except (Damaged, KeyError) as error:
+            self.warn(f"{error.args[0]}; {FIRST} of {cell.name} is left out from here on")
+            return None
+
+    def warn(self, line: str) -> None:
+        """Says what is wrong with this setting's files."""
+        self.control.warn(f"{self.name}: {line}" if self.name else line)
 
     def own(self, members: Any) -> Any:
         """Of a collection or a mapping of cells of all settings, those of this one, without it."""

@@ -83,8 +83,8 @@ class Watch:
 
         def between(progress: TrainingProgress, snapshot: Snapshot) -> None:
             self.tell(generation, progress)
-            if self.commit is not None and self.commit.done():
-                self.commit.result()  # if it failed, this generation would be in vain
+            if self.commit is not None and self.commit.done() and not isinstance(self.commit.exception(), Stopped):
+                self.commit.result()  # if it failed, this generation would be in vain; one that stopped is saved first
             stop, save = self.due(progress.done)
             if stop or save:
                 self.save(generation, progress.step, snapshot())

@@ -263,7 +263,7 @@ def read_runs(directories: Sequence[RunReader]) -> list[Run]:
     Raises UsageError if one of the directories holds no run or no finished generation.
     """
     parts = [part for directory in directories for part in directory.settings()]
-    parts = [part for part in parts if part.rows()] or parts  # of a run with axes, some settings may not have begun
+    parts = [part for part in parts if part.has_results()] or parts  # of a run with axes, some settings may have none
     unique = list({part.path.resolve(): part for part in parts}.values())
     labels = dict(zip((part.path for part in unique), _labels(unique), strict=True))
     pooled = pool(unique, lambda line: print(f"eval.report: {line}", file=sys.stderr))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launch.cores import available_cores
+from launch.resources import available_cores
 from loop.storage.environment import code_version, package_versions
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "rapidfuzz", "sympy", "torch", "transformers", "Levenshtein")

@@ -19,7 +19,7 @@ from absl import flags
 
 from launch import cli
 from launch.benchmarks.sizes import SIZES, Size
-from launch.cores import available_cores
+from launch.resources import available_cores
 from logic.errors import UsageError
 
 _DEVICES = flags.DEFINE_list("devices", "1,2,4,8", "numbers of devices")

@@ -111,7 +111,7 @@ def present() -> tuple[Device, int]:
     import jax
 
     from launch.benchmarks.machine import matmul_flops
-    from launch.cores import available_cores
+    from launch.resources import available_cores
 
     first = jax.devices()[0]
     if first.platform != "cpu":

@@ -1,5 +1,6 @@
 """One generation of a cell whose learner is no network: it runs on the host, in NumPy."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ import numpy as np
 
 from loop.blocks import held_out_expressions, initial_training_set
 from loop.cell import Cell
-from loop.config import Config
+from loop.config import Config, TrainConfig
 from loop.examples import Examples
 from loop.learners import learner_of
 from loop.learners.learner import Model
@@ -16,6 +17,7 @@ from loop.outcome import Outcome
 from loop.self_likelihood import FIRST, SELF, nats_per_symbol, num_judged
 from loop.storage.checkpoints import Checkpoint
 from loop.streams import Purpose, generator
+from model.config import SampleConfig
 
 
 def run_learner(config: Config, cell: Cell, generation: int, train: Examples) -> Outcome:
@@ -47,7 +49,8 @@ def _self_likelihood(
 ) -> dict[str, float]:
     """What loop/self_likelihood.py says of the cell, under its columns; what is not finite is left out."""
     judged, T = samples[: num_judged(len(samples))], config.model.context_length
-    first = _first_model(config, cell.learner, cell.seed) if generation else model
+    alike = dataclasses.replace(config, train=TrainConfig(), sample=SampleConfig())  # settings beside it share M_0
+    first = _first_model(alike, cell.learner, cell.seed) if generation else model
     means = {name: nats_per_symbol(-m.log_likelihood(judged), judged, T) for name, m in ((SELF, model), (FIRST, first))}
     return {name: mean for name, mean in means.items() if np.isfinite(mean)}
 

@@ -39,7 +39,10 @@ class Checkpoints:
 
     directory: Path
     seals: Path
-    writer: Writer = dataclasses.field(default_factory=lambda: Writer("checkpoints"))
+    writer: Writer = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = Writer.of(self.directory)
 
     def sealed(self, generation: int) -> Sealed:
         """The files of one checkpoint."""

@@ -11,6 +11,7 @@ the first process, which also seals.
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from loop.storage.checksums import Sealed
 class Writer:
     """Writes one checkpoint at a time; what fails in the background is raised by the next `begin` or `wait`.
 
-    Of several processes, writers of the same `name` wait for each other.
+    Of several processes, writers of the same `name` wait for each other: no two writers of one process may share it.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,6 +31,11 @@ class Writer:
         self._background = ThreadPoolExecutor(max_workers=1)
         self._lock = threading.Lock()  # several threads may call
         self._pending: Future[None] | None = None
+
+    @classmethod
+    def of(cls, directory: Path) -> "Writer":
+        """The one that writes this directory of a run; settings of a sweep write at the same time."""
+        return cls(f"{directory.parent.name}/{directory.name}")
 
     def begin(
         self,

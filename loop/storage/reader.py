@@ -67,6 +67,10 @@ class RunReader:
         """
         return read_rows(self.path)
 
+    def has_results(self) -> bool:
+        """Whether any cell has finished a generation."""
+        return any("status" not in row for row in self.rows())
+
     def columns(self) -> list[str]:
         """The columns that the run recorded; none if it is of version 0.1, which did not."""
         return self.config().get("columns", [])

@@ -26,7 +26,10 @@ class States:
 
     directory: Path
     seals: Path
-    writer: Writer = dataclasses.field(default_factory=lambda: Writer("state"))
+    writer: Writer = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = Writer.of(self.directory)
 
     def save(self, at: At, cells: Mapping[Cell, dict]) -> None:
         """Begins to write a state, once the one before is complete; older ones are removed when it is."""

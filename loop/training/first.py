@@ -10,7 +10,7 @@ class First(NamedTuple):
     """The models of generation 0, on the host: a device needs them only while it judges samples."""
 
     params: dict  # one entry per cell; zeros for cells that are not `held`
-    known: np.ndarray  # bool_N: False where the checkpoint of generation 0 could not be read
+    known: np.ndarray  # bool_N: False where there is none: not held here, not past generation 0, ended, or lost
 
     def beside(self, other: "First | None") -> "First":
         """These models, and the other ones' where none is known here."""

@@ -9,7 +9,6 @@ Axes: B batch, T symbols, D width, H heads, L layers.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 
 from loop.config import Config
@@ -22,6 +21,7 @@ _FLOAT32 = 4
 _LAYER, _LAYER_DROPOUT = 24, 3  # arrays [B, T, D] that the backward pass of a layer needs
 _ENDS, _ENDS_DROPOUT = 6, 5  # and those of embedding, last norm and output layer
 _SCORES, _SCORES_DROPOUT = 2, 3  # float32 arrays [B, H, T, T] per layer
+_COPIES = 11  # of a cell's parameters on the host: what is written, what judges; a saved state (4), twice in passing
 _FORWARD = 12  # arrays [B, T, D] that live at once where nothing is kept for a backward pass
 
 
@@ -185,29 +185,35 @@ def of_device() -> int | None:
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
-def of_machine() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def settings_that_fit(
-    config: Config, bytes_limit: float, mesh_of: Callable[[int], tuple[int, int]], accelerator: bool, most: int
+    config: Config,
+    device: float,
+    host: float | None,
+    mesh_of: Callable[[int], tuple[int, int]],
+    members: str,
+    most: int,
 ) -> int:
-    """How many settings of a sweep, at least one, lie on the devices together, all their cells' states included.
+    """How many settings of a sweep, at least one, run together: their cells lie on the devices, all at once.
 
     Args:
-      bytes_limit: of each device's memory; on a CPU its part of the machine's, which holds them twice more, as what is
-        written and what judges.
+      device: bytes of each accelerator's memory; of a CPU's device, its part of the host's.
+      host: bytes of the host's memory, its part for each accelerator; None: of a CPU, which is its own host.
       mesh_of: the mesh, of so many cells.
-      most: that there are.
+      members: how a device takes its cells; `auto`: one by one, where they would not fit otherwise.
+      most: settings that there are.
     """
-    networks = len(config.networks())
+    networks, accelerator = len(config.networks()), host is not None
+    if not networks:
+        return most
     for settings in range(most, 1, -1):
         run, data = mesh_of(settings * networks)
         cells = -(-settings * networks // run)
         cell = bytes_per_cell(config, data, accelerator)
-        host = 0 if accelerator else 3 * cells * cell.params
-        if bytes_on_device(cell, cells, 1) + host <= FILLED * bytes_limit:
+        together = cells if members == "vmap" else int(members) if members.isdecimal() else 1
+        there, copies = bytes_on_device(cell, cells, together), _COPIES * cells * cell.params
+        if host is None:
+            there += copies
+        if there <= FILLED * device and (host is None or copies <= FILLED * host):
             return settings
     return 1
 

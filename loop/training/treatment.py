@@ -18,7 +18,8 @@ from loop.remedies.remedy import LOGITS, PARAMETERS, Combines, Edits, Reshapes, 
 
 
 class Treatment(struct.PyTreeNode):
-    """Of one run scalars; of all runs arrays whose first axis is the run. Nothing at all where no remedy is tried."""
+    """Of one run scalars; of all runs arrays whose first axis is the run. None of it is there where no remedy is tried
+    and all settings agree."""
 
     loss: dict[str, tuple[jax.Array, jax.Array]] | None = None  # name of a remedy -> (bool: is it the run's, gamma)
     sampling: tuple[jax.Array, jax.Array | None] | None = None  # temperature and, if that differs, top-p, float32

@@ -1,6 +1,7 @@
 """Settings that differ in numbers alone run side by side: each as it would have run by itself, to the bit or nearly."""
 
 import dataclasses
+import math
 import shutil
 
 import jax
@@ -88,12 +89,14 @@ def test_as_many_settings_lie_together_as_memory_holds():
     (config,) = small().values()
     cell = bytes_per_cell(config, 1, True)
 
-    def fit(settings):
-        limit = bytes_on_device(cell, settings * 2, 1) / FILLED
-        return settings_that_fit(config, limit, lambda cells: (1, 1), True, 8)
+    def fit(settings, members="auto", at_once=1, host=math.inf):
+        limit = bytes_on_device(cell, settings * 2, at_once) / FILLED
+        return settings_that_fit(config, limit, host, lambda cells: (1, 1), members, 8)
 
     assert [fit(n) for n in (1, 2, 5, 8, 20)] == [1, 2, 5, 8, 8]
-    assert settings_that_fit(config, 1, lambda cells: (1, 1), True, 8) == 1  # and what it takes is said elsewhere
+    assert settings_that_fit(config, 1, None, lambda cells: (1, 1), "auto", 8) == 1  # what it takes is said elsewhere
+    assert fit(5, "vmap", at_once=10) == fit(5, "2", at_once=2) == 5 and fit(5, "vmap") == 1
+    assert fit(8, host=20 * 4 * cell.params) == 0.75 * 20 * 4 // (2 * 11)  # saved states pass through the host
 
 
 # Side by side, and one after another.
@@ -115,6 +118,35 @@ def test_temperatures_side_by_side_are_those_of_runs_of_their_own(temperatures, 
     for name, directory in directories(tmp_path, configs).items():
         run(configs[name], directory, measure_generation)
         assert same(found[name], directory, configs[name])
+
+
+@pytest.fixture
+def cheaply_compiled():
+    """Where bits are not compared."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.slow
+def test_each_has_its_own_first_data_learning_rate_and_dropout(tmp_path, cheaply_compiled):
+    """Two settings that differ in all three; constants and arrays may round differently."""
+    axes = (("loop.first_pool", (8, 64)), ("train.learning_rate", (1e-3, 4e-3)), ("model.dropout", (0.0, 0.2)))
+    configs = small(*axes, fresh_ratios=(0.0,))
+    configs = {name: _shorter(configs[name]) for name in (min(configs), max(configs))}
+    assert len(alike(configs)) == 1
+    found = directories(tmp_path / "together", configs)
+    run_side_by_side(configs, found, measure_generation)
+    for name, directory in directories(tmp_path / "alone", configs).items():
+        run(configs[name], directory, measure_generation)
+        (row, *_), (alone, *_) = found[name].rows(), directory.rows()
+        assert row["train_unique_fraction"] == alone["train_unique_fraction"]
+        assert [row["train_loss"], row["real_nll"]] == pytest.approx([alone["train_loss"], alone["real_nll"]], rel=1e-4)
+    assert len({directory.rows()[0]["train_loss"] for directory in found.values()}) == 2
+
+
+def _shorter(config: Config) -> Config:
+    return dataclasses.replace(config, loop=dataclasses.replace(config.loop, generations=1))
 
 
 @pytest.mark.slow

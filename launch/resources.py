@@ -1,9 +1,10 @@
-"""The cores and the open files that this process may use."""
+"""The cores, the memory and the open files that this process may use."""
 
 import contextlib
 import math
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -14,7 +15,13 @@ _OWN = Path("/proc/self/cgroup")
 def available_cores() -> int:
     """Their number, of which a machine may have more: a scheduler pins a process, a container is given a share."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota(_CGROUPS, _OWN))))
+    return max(1, math.ceil(min(cores, _limit("cpu.max", _share, _CGROUPS, _OWN))))
+
+
+def available_memory() -> int:
+    """Bytes, of which a machine may have more: a scheduler's job and a container have limits of their own."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(min(installed, _limit("memory.max", float, _CGROUPS, _OWN)))
 
 
 def allow_files() -> None:
@@ -26,8 +33,14 @@ def allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _quota(cgroups: Path, own: Path) -> float:
-    """Cores' time that the process's control groups (Linux, version 2) have in a period; infinite without a limit."""
+def _share(text: str) -> float:
+    """Cores, of a quota of their time in a period; fails for `max`."""
+    quota, period = text.split()
+    return int(quota) / int(period)
+
+
+def _limit(file: str, read: Callable[[str], float], cgroups: Path, own: Path) -> float:
+    """The least limit of the process's control groups (Linux, version 2); infinite without one."""
     try:
         group = own.read_text().strip().rpartition("0::")[2].lstrip("/")
     except OSError:
@@ -35,8 +48,7 @@ def _quota(cgroups: Path, own: Path) -> float:
     least = math.inf
     for path in [cgroups / group, *(cgroups / group).parents]:
         try:
-            quota, period = (path / "cpu.max").read_text().split()
-            least = min(least, int(quota) / int(period))
+            least = min(least, read((path / file).read_text()))
         except (OSError, ValueError):  # none, or `max`
             continue
     return least
