@@ -198,6 +198,16 @@ def test_a_sweep_in_which_every_loss_is_infinite_says_so(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_a_setting_without_results_leaves_the_others_their_report(tmp_path):
+    flags = ["--config.sweep.axes=('train.learning_rate',(1e-3,1e30))", "--config.train.grad_clip=1e30"]
+    flags += ["--config.sweep.cycles=full", "--config.sweep.fresh_ratios=0.0", "--config.loop.generations=1"]
+    result = launch(PRESET, f"--workdir={tmp_path}/run", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "train.learning_rate=1e+30: full_fresh0_seed0 ended in generation 0: loss not finite" in result.stderr
+    assert "train.learning_rate=0.001" in result.stdout and "train.learning_rate=1e+30" not in result.stdout
+    assert "1e+30" not in (tmp_path / "run" / "report" / "summary_groups.csv").read_text()
+
+
 def test_axes_run_in_one_directory_and_one_report(tmp_path):
     """Two programs, of two settings each: those that differ in temperature alone run side by side."""
     axes = "(('model.width',(16,32)),('sample.temperature',(0.6,0.8)))"

@@ -240,6 +240,7 @@ def test_the_command_prints_text_and_json():
         ("--mesh=3x3", "there are 1"),
         ("--shards=9", "at most 5"),
         ("--config.model.width=15", "multiples of 4"),
+        ("--config.sweep.learners=memoriser", "has no network"),
     ],
 )
 def test_mistakes_are_one_line(flag, words):

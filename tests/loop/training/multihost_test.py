@@ -109,7 +109,7 @@ def one(tmp_path_factory, cache):
 
 def test_two_processes_write_what_one_does(one, tmp_path, cache):
     # XLA knows the flags that --deterministic gives it, in every process; on a CPU they change nothing.
-    flags = [*SMOKE, *REMEDIES, *AXES, "--deterministic"]
+    flags = [*SMOKE, *REMEDIES, *AXES, "--deterministic", "--save_minutes=0"]  # states of both settings at once
     two, ((_, out, _), (_, other_out, other_err)) = complete(tmp_path / "run", cache, flags, count=2)
     for name in SETTINGS:
         check_equal(two.setting(name), one.setting(name))
