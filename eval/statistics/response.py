@@ -16,6 +16,7 @@ from eval.statistics.intervals import Estimate, mean_interval
 from eval.statistics.summary import Summary
 
 _WITHOUT = ("sweep",)  # groups of the configuration that make no setting
+_ROUNDING = 1e-9  # of a curvature: a half-life that is the same everywhere has one of 1e-16
 LEAST = 3  # values of an axis that a law needs
 
 
@@ -34,7 +35,7 @@ class Law(NamedTuple):
     def holds(self) -> bool:
         """Whether the data do not contradict it: the interval of the curvature includes 0. Without one, not known."""
         low, high = self.curvature.low, self.curvature.high
-        return low is not None and high is not None and low <= 0 <= high
+        return low is not None and high is not None and low <= _ROUNDING and high >= -_ROUNDING
 
 
 def _numbers(config: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -42,8 +42,8 @@ class States:
     ) -> tuple[int, dict[Cell, dict]] | None:
         """(step, trees) of the newest undamaged state of a generation at one of these steps, of the cells wanted;
         `warn` hears of newer ones."""
-        complete = [(generation, step) for step in sorted(self.steps(generation)) if step in steps]
-        for at in sorted(complete, reverse=True):
+        complete = sorted((generation, step) for step in self.steps(generation) if step in steps)
+        for at in reversed(complete):
             sealed = self._sealed(at)
             try:
                 sealed.check()
