@@ -79,6 +79,12 @@ def test_a_curve_that_is_no_power_law_does_not_hold():
     assert not law.holds and "curved" in sentence(law, "full")
 
 
+def test_a_half_life_that_is_the_same_everywhere_is_a_law():
+    values = (16.0, 32.0, 48.0, 96.0)
+    (law,) = laws(places({f"{v}": config(v) for v in values}), {f"{v}": run(9.9, noise=0.0) for v in values})
+    assert law.holds and law.exponent.mean == pytest.approx(0, abs=1e-9)
+
+
 def test_there_is_no_law_where_a_cell_never_halves_or_values_are_few():
     configs = {f"{t}": config(t) for t in (0.5, 1.0, 2.0)}
     assert not laws(places(configs), {f"{t}": run(h) for t, h in ((0.5, 4), (1.0, 8), (2.0, np.nan))})
