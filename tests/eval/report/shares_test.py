@@ -67,7 +67,7 @@ def test_page_and_terminal_tell_it_in_the_same_words(report, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert all(s in printed for s in sentences)
     assert "Not told apart" not in printed and "Not told apart" not in section
-    assert "fresh data stops its fall at a fixed point: full, fresh 0.5: from 0.493 to 0.400" in printed
+    assert "fresh data stops its fall at a fixed point: at φ = 0.5 from 0.493 to 0.400" in printed
     assert section.count("<tr>") == 3
     assert 'alt="Whose fall it is' in html
 
