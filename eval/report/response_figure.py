@@ -116,7 +116,7 @@ def draw(table: pd.DataFrame, where: pd.DataFrame, controls: frozenset[str]) -> 
                 if measure != "half_life":
                     ax.yaxis.set_major_formatter(FuncFormatter(_percent))
                 else:
-                    ax.set_ylim(bottom=0)
+                    ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
         entries = {label: h for ax in grid.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         fig.legend(entries.values(), entries, loc="outside upper center", ncols=min(len(entries), 4), fontsize="small")
     return fig
