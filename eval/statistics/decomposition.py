@@ -196,7 +196,7 @@ def prediction(falls: Sequence[Decline], fields: Fields) -> str:
 
     Cycles of one ratio share their fixed points, and are told together.
     """
-    seen: dict[str, list[str]] = {}  # by what is predicted
+    seen: dict[str, dict[int, list[str]]] = {}  # by what is predicted, and by generation
     falling = False
     for decline in falls:
         field, ratio = field_of(decline.key, fields), fresh_ratio(decline.key)
@@ -206,10 +206,14 @@ def prediction(falls: Sequence[Decline], fields: Fields) -> str:
         first = mean_interval(field["from_first_data"].values(), FRACTION).mean
         falling |= min(end, end if first is None else first) < (1 - SMALL) * start
         own = "" if first is None else f", from the seeds' own first data to {first:.3f}"
-        at = f"{family_name(decline.key)} {decline.curves.iloc[:, -1].mean():.3f} at generation {decline.last}"
-        seen.setdefault(f"at φ = {ratio:g} from {start:.3f} to {end:.3f}{own}", []).append(at)
+        here = seen.setdefault(f"at φ = {ratio:g} from {start:.3f} to {end:.3f}{own}", {})
+        mean = decline.curves.iloc[:, -1].mean()
+        here.setdefault(decline.last, []).append(f"{family_name(decline.key)} {mean:.3f}")
     if not seen:
         return ""
     what = "fresh data stops its fall at a fixed point" if falling else "with fresh data it does not fall"
-    told = "; ".join(f"{predicted} (seen: {', '.join(cycles)})" for predicted, cycles in seen.items())
-    return f"In theory, of a memoriser with infinitely many samples, {what}: {told}"
+    told = []
+    for predicted, by_generation in seen.items():
+        at = ", ".join(f"at generation {last}: {', '.join(cycles)}" for last, cycles in by_generation.items())
+        told.append(f"{predicted} (seen {at})")
+    return f"In theory, of a memoriser with infinitely many samples, {what}: {'; '.join(told)}"

@@ -147,11 +147,11 @@ def test_sentence_and_prediction(noisy):
     )
     assert prediction(declines(table), FIELDS) == (
         "In theory, of a memoriser with infinitely many samples, fresh data stops its fall at a fixed point: "
-        "at φ = 0.25 from 0.400 to 0.200, from the seeds' own first data to 0.070 (seen: full 0.210 at generation 2)"
+        "at φ = 0.25 from 0.400 to 0.200, from the seeds' own first data to 0.070 (seen at generation 2: full 0.210)"
     )
     both = pd.concat([table, table.assign(cycle="incremental")], ignore_index=True)
     told = prediction(declines(both), FIELDS | {("incremental", 0.25): FIELDS["full", 0.25]})
     assert told.count("from 0.400 to 0.200") == 1
-    assert told.endswith("(seen: full 0.210 at generation 2, incremental 0.210 at generation 2)")
+    assert told.endswith("(seen at generation 2: full 0.210, incremental 0.210)")
     assert prediction(declines(table), {}) == ""
     assert prediction(declines(metrics({("transformer", 0.0, 0): [0.5, 0.4]})), FIELDS) == ""
