@@ -9,7 +9,9 @@
 | `temperature`, `examples`, `first_pool`, `depth`, `width` | what does the fall depend on? φ = 0, 20 generations |
 
 docs/results.md has the minutes that each took on two cores: an hour for the grid, a quarter of one for most others.
-`--shard=I/5` runs the cells of one seed (of `long`, `I/3`), so that a part can be spread over days or machines. `PART-tiny` is the same in seconds, with models too small to learn: for tests of the whole way.
+`--shard=I/5` runs the cells of one seed (of `long`, `I/3`), so that a part can be spread over days or machines.
+
+`PART-tiny` is the same in seconds, with models too small to learn: for tests of the whole way.
 
 The model is the demo's, narrower and trained on three times as many windows: generation 0 at 0.8 is 96.1 % correct.
 What was tried, mean of four seeds in per cent; layers x width, steps x windows, 10^9 operations of a training, and the
