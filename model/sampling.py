@@ -20,6 +20,7 @@ from model.models import Model, model_of
 EOS = 0  # what a sample begins after and ends before
 AUTOMATIC_ROWS = {True: 1_024, False: 64}  # on accelerators, which want many; on CPUs, whose caches hold few
 SHORT = 64  # places of the first pass's cache: attention to them costs less than the rest of a layer
+FEW = 16  # rows of a CPU's second pass: few samples are long, and rows that idle cost as much as the others
 
 
 Own = tuple[jax.Array, jax.Array | None] | None  # one model's temperature and top-p, in place of the settings'
@@ -58,8 +59,15 @@ def choose(key_B: jax.Array, logits_BV: jax.Array, config: SampleConfig, own: Ow
 
 
 def rows(config: SampleConfig, num_samples: int) -> int:
-    """B: rows that write side by side."""
+    """B: rows that write side by side, in the first pass."""
     return min(config.batch_size or AUTOMATIC_ROWS[jax.default_backend() != "cpu"], num_samples)
+
+
+def passes(rows: int, context_length: int, accelerator: bool) -> list[tuple[int, int]]:
+    """(rows, places of the cache) of each pass: the second one writes what is longer than `SHORT`."""
+    if context_length <= SHORT:
+        return [(rows, context_length)]
+    return [(rows, SHORT), (rows if accelerator else min(rows, FEW), context_length)]
 
 
 class Sample(Protocol):
@@ -77,10 +85,12 @@ def sampler(
     `axis` names a vmap over several models: all go on until the last one is through, with one clock for their caches.
     `net` says whose parameters these are; None: the configuration's architecture.
     """
-    N, T, B = num_samples, model.context_length, rows(config, num_samples)
+    N, T = num_samples, model.context_length
     net = net or model_of(model)
 
-    def one_pass(params: Any, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, places: int, own: Own) -> tuple:
+    def one_pass(
+        params: Any, key_N: jax.Array, ids_NT: jax.Array, done_N: jax.Array, B: int, places: int, own: Own
+    ) -> tuple:
         """Writes the samples that are not done. One that is longer than `places` symbols stays not done."""
         order_N = jnp.argsort(done_N, stable=True)
         waiting = N - jnp.sum(done_N)
@@ -118,8 +128,8 @@ def sampler(
     def sample(params: Any, key: jax.Array, first: jax.Array | int = 0, own: Own = None) -> jax.Array:
         key_N = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(N))
         ids_NT, done_N = jnp.zeros((N, T), jnp.uint8), jnp.zeros(N, bool)
-        for places in sorted({min(SHORT, T), T}):
-            ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, places, own)
+        for B, places in passes(rows(config, N), T, jax.default_backend() != "cpu"):
+            ids_NT, done_N = one_pass(params, key_N, ids_NT, done_N, B, places, own)
         return ids_NT
 
     return sample

@@ -150,8 +150,11 @@ def sampler_rows(config: Config, accelerator: bool) -> int:
 
 
 def _sampler(config: Config, data: int, scalar: int, accelerator: bool) -> int:
+    from model.sampling import passes
+
     model, rows = config.model, min(sampler_rows(config, accelerator), -(-config.loop.num_samples // data))
-    cache = 2 * model.num_layers * rows * model.context_length * model.width * scalar
+    symbols = max(rows * places for rows, places in passes(rows, model.context_length, accelerator))
+    cache = 2 * model.num_layers * symbols * model.width * scalar
     return 2 * cache + 2 * config.loop.num_samples * model.context_length  # the loop's step has a second one
 
 

@@ -77,6 +77,7 @@ def test_a_short_cache_first_changes_nothing(short, monkeypatch):
     whole = draw(config, n=50)
     assert (np.count_nonzero(whole, axis=1) > 11).any()
     monkeypatch.setattr(model.sampling, "SHORT", short)
+    monkeypatch.setattr(model.sampling, "FEW", 3)
     np.testing.assert_array_equal(draw(config, n=50), whole)
 
 
