@@ -40,8 +40,8 @@ part solo 90 "${benchmark[@]}" --suite=generation --size=paper --cells=1 --repea
 part diversity 40 "${benchmark[@]}" --suite=diversity
 # TF32 would blur the comparisons: the tests' tolerances are those of float32.
 export JAX_DEFAULT_MATMUL_PRECISION=highest
-part tests 120 "$python" -m pytest -p no:cacheprovider tests/transformer_test.py tests/sampling_test.py \
-  tests/likelihood_test.py tests/train_test.py tests/edit_distance_test.py
+part tests 120 "$python" -m pytest -p no:cacheprovider tests/model/transformer_test.py tests/model/sampling_test.py \
+  tests/model/likelihood_test.py tests/loop/training/train_test.py tests/eval/measures/edit_distance_test.py
 mv "$out/tests.jsonl" "$out/tests.out" 2>/dev/null && cat "$out/tests.out" >>"$out/tests.log" && rm "$out/tests.out"
 
 cat "$out"/{train,ensemble,generation,sample,solo,diversity,tests}.log 2>/dev/null

@@ -5,8 +5,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -26,6 +24,7 @@ from loop.run import run
 from loop.storage.run_directory import RunDirectory
 from loop.watch import Control
 from model.transformer import forward
+from tests import commands
 
 CELL = "full_fresh0.5_seed1"
 
@@ -221,17 +220,16 @@ def test_tables_show_what_the_json_holds(loaded, capsys):
     assert "100.00% of the samples are the run's own" in shown
 
 
-def command(*flags, **kwargs):
-    line = [sys.executable, "-m", "eval.analyze", *flags]
+def command(*flags, stdin=""):
     env = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # as the run was made
-    return subprocess.run(line, capture_output=True, text=True, env=env, **kwargs)
+    return commands.run("eval.analyze", *flags, stdin=stdin, env=env)
 
 
 def test_the_command_prints_one_json_object(finished):
     """In another process, with another number of devices than the run had."""
     workdir = finished[1].path
     flags = (f"--workdir={workdir}", "--generation=2", f"--cell={CELL}", "--expressions=-", "--compare=1")
-    result = command(*flags, input="True\n(not False)\n")
+    result = command(*flags, stdin="True\n(not False)\n")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout, parse_constant=pytest.fail)
     assert found["equal_to_run"] == 1

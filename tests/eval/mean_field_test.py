@@ -16,6 +16,7 @@ from loop.cell import Cell
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.learners.memoriser import Memoriser
 from model.config import ModelConfig, SampleConfig
+from tests import commands
 
 
 def config(temperature, ratios=(0.0, 0.25, 0.5), cycles=("full",), seeds=(0,), generations=8, n=4_000) -> Config:
@@ -136,8 +137,7 @@ def test_sentence_is_one_line():
 
 
 def run(*flags):
-    command = [sys.executable, "-m", "eval.mean_field", *flags]
-    return subprocess.run(command, capture_output=True, text=True)
+    return commands.run("eval.mean_field", *flags)
 
 
 def test_command_prints_json_lines_for_every_axis_and_cell():

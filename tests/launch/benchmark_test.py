@@ -1,7 +1,6 @@
 import dataclasses
 import itertools
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from loop.config import TrainConfig
 from model.config import ModelConfig
 from model.models import num_params
 from model.transformer import forward, init_params
+from tests import commands
 
 MICRO = Size(
     "micro",
@@ -337,7 +337,7 @@ def test_whatever_stops_a_compiled_peer_makes_it_unavailable():
 
 
 def run_command(*args):
-    return subprocess.run([sys.executable, "-m", "launch.benchmark", *args], capture_output=True, text=True)
+    return commands.run("launch.benchmark", *args)
 
 
 @pytest.mark.slow

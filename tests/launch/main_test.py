@@ -1,4 +1,4 @@
-"""The launcher as its users meet it: a subprocess."""
+"""The launcher as its users meet it: a process."""
 
 import csv
 import itertools
@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from loop.storage.run_directory import RunDirectory
+from tests import commands
 from tests.compilation import CHEAP
 
 pytestmark = pytest.mark.slow
@@ -20,8 +21,10 @@ PRESET = "--config=launch/presets/smoke.py"
 
 def launch(*flags, **environment):
     cache = f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"  # of the whole session (conftest.py)
-    command, environment = [sys.executable, "-m", "launch.main", cache, *flags], {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    if not environment:
+        return commands.run("launch.main", cache, *flags)
+    command = [sys.executable, "-m", "launch.main", cache, *flags]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 def rows(workdir):

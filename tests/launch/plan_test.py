@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from logic.errors import UsageError
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.storage.checkpoints import NEWEST
 from model.config import ModelConfig, SampleConfig
+from tests import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = Config(model=ModelConfig(dtype="bfloat16"))
@@ -212,9 +211,7 @@ def test_what_does_not_fit_is_said_with_the_remedy():
 
 
 def command(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "launch.plan", *args], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
+    return commands.run("launch.plan", *args)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from logic.boolean.symbols import encode
 from logic.errors import UsageError
 from loop.cell import Cell
 from loop.storage.run_directory import RunDirectory
+from tests import commands
 from tests.columns import COLUMNS
 
 LANGUAGE = Boolean(1, 3)
@@ -317,9 +318,7 @@ def test_findings_are_printed(report, capsys):
 
 
 def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "eval.report", *arguments], capture_output=True, text=True, check=False
-    )
+    return commands.run("eval.report", *arguments)
 
 
 @pytest.mark.slow

@@ -4,8 +4,6 @@ import functools
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -19,6 +17,7 @@ from loop.examples import Examples
 from loop.outcome import Outcome, _pack, _unpack
 from loop.storage.checkpoints import Checkpoint
 from loop.storage.run_directory import RunDirectory
+from tests import commands
 
 pytestmark = pytest.mark.slow
 
@@ -41,17 +40,11 @@ def start(workdir, cache, flags, count):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "launch.main", f"--workdir={workdir}", f"--compilation_cache={cache}", *flags]
-    command.append(f"--cpu_devices={2 // count}")
+    flags = [f"--workdir={workdir}", f"--compilation_cache={cache}", *flags, f"--cpu_devices={2 // count}"]
     told = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
     return [
-        subprocess.Popen(
-            [*command, *([*told, f"--process_id={i}"] if count > 1 else [])],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        )
+        commands.Started("launch.main", *flags, *([*told, f"--process_id={i}"] if count > 1 else []), env=env)
         for i in range(count)
     ]
 
@@ -197,8 +190,7 @@ def test_more_processes_than_cells_can_use_are_refused(tmp_path, cache):
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, tmp_path):
-    command = [sys.executable, "-m", "launch.main", *SMOKE, f"--workdir={tmp_path}/run", *flags]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = commands.run("launch.main", *SMOKE, f"--workdir={tmp_path}/run", *flags)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and flags[-1].split("=")[0] in result.stderr
 
 
