@@ -4,8 +4,10 @@
 
 Presets (each one's docstring says what it takes and gives):
     launch/presets/smoke.py    seconds: every part once
-    launch/presets/demo.py     minutes on a laptop: the paper's findings
+    launch/presets/demo.py     minutes on a laptop: the paper's findings, tested
     launch/presets/tautologies.py    minutes on a laptop: expressions over p and q, true whatever these are
+    launch/presets/remedies.py    minutes: what remedies against the collapse do, and cost
+    launch/presets/study.py:PART    minutes to hours: the parts of docs/results.md
     launch/presets/paper.py    the paper's settings and full grid, for accelerators
 
 Any field of a preset can be overridden: --config.sweep.seeds=0,1,2 --config.sample.temperature=0.8.

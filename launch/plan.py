@@ -81,15 +81,15 @@ def shards_that_fit(machine: Machine, config: Config, settings: int = 1) -> int 
     """The least number of equal shards of all cells that fit one at a time, of so many settings side by side; None if
     a single cell does not."""
     cells = len(config.all_cells())
-    for shards in range(1, cells + 1):
-        part = settings * -(-cells // shards)
+    least = {settings * -(-cells // shards): shards for shards in range(cells, 0, -1)}  # of shards of such a size
+    for part in sorted(least, reverse=True):
         run, data = mesh_of(part, machine, config)
         per_device = -(-part // run)
         parts = batch_parts(machine, config, per_device, data)
         cell = cell_bytes(config, machine.device, data, parts)
         together = at_once(machine, config, per_device, data, parts)
         if together and bytes_on_device(cell, per_device, together) <= FILLED * machine.device.memory:
-            return shards
+            return least[part]
     return None
 
 

@@ -15,7 +15,7 @@ NO_REMEDY = "none"
 class Cell:
     """One self-consuming loop: everything else is shared by its sweep."""
 
-    cycle: str  # how the next training set is made; see loop/cycles.py
+    cycle: str  # how the next training set is made; see loop/cycles
     fresh_ratio: float  # φ, share of fresh real data in every incoming block
     seed: int  # of all its random streams
     learner: str = TRANSFORMER  # who learns: the network, or a reference learner; see loop/learners

@@ -86,10 +86,10 @@ def _cells(where: pd.DataFrame, summaries: Mapping[str, Summary]) -> pd.DataFram
 
 
 def laws(where: pd.DataFrame, summaries: Mapping[str, Summary]) -> list[Law]:
-    """A power law of the half-life for every axis and group where each seed has a half-life at LEAST values or more.
+    """A power law of the half-life for every axis of LEAST values or more and every group that has them all.
 
-    It is fitted seed by seed, by least squares on the logarithms, so that the intervals are over seeds as all others
-    (eval/statistics/intervals.py).
+    Every seed must have a half-life at every value. It is fitted seed by seed, by least squares on the logarithms, so
+    that the intervals are over seeds as all others (eval/statistics/intervals.py).
     """
     cells, found = _cells(where, summaries), []
     for axis in where:

@@ -18,9 +18,9 @@ from logic.boolean.language import Boolean
 from loop.config import Config, LoopConfig, SweepConfig
 from loop.training.ensemble import Ensemble
 from model.config import ModelConfig, SampleConfig
+from model.sampling import EOS
 from model.transformer import forward, init_params
 
-EOS = 0
 _LARGEST = 9.0  # logit of `<eos>` where it is all but certain
 _POSITION_NORM = 8.0  # of the positions' entries: what the blocks add to them changes little
 

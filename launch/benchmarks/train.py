@@ -1,4 +1,4 @@
-"""Suite `train`: steps of one model from scratch, ours and GPT-2 in PyTorch, of two makers. Tokens per second."""
+"""Suite `train`: steps of one model from scratch, ours and GPT-2 in PyTorch, written twice. Tokens per second."""
 
 import dataclasses
 import functools

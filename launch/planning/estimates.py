@@ -45,11 +45,6 @@ class Work:
     )
     pairs: float  # of distinct expressions to be compared: samples and training set
 
-    @property
-    def flops(self) -> float:
-        """All operations."""
-        return self.train_flops + self.evaluation_flops + self.sample_flops
-
 
 def work(config: Config, accelerator: bool) -> Work:
     """What one cell's generation takes, training to the last step; remedies included (`of_remedies`)."""

@@ -1,4 +1,4 @@
-"""The three verdicts on a sample (design: syntactic, semantic, in support)."""
+"""The three verdicts on a sample (syntactic, semantic, in support)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

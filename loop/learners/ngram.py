@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from logic.language import EOS
 from loop.learners.sharpen import draw, sharpen
 from model.config import SampleConfig
-
-EOS = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""Another temperature or top-p while the model writes: how much of a fall is the sampler's alone (DESIGN section 12;
-top-p after Holtzman et al., arXiv 1904.09751).
+"""Another temperature or top-p while the model writes: how much of a fall is the sampler's alone.
+
+Top-p is that of Holtzman et al. (arXiv 1904.09751).
 
     symbol ~ softmax(logits / temperature), cut to the most probable symbols of mass top_p
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from logic.boolean.symbols import EOS
+from logic.language import EOS
 from loop.cell import Cell
 from loop.examples import Examples
 from loop.storage.checksums import Sealed
