@@ -71,10 +71,10 @@ class Share:
     source: str  # begins with `measured`, `assumed` or `given`
 
 
-# The column `share_of_peak` of launch.benchmark, means of the rows in docs/performance.md, one idle core of an
+# The column `share_of_peak` of launch.benchmark, means of the rows against peers in docs/performance.md, one core of an
 # AMD EPYC: {device: {suite: {width: share}}}.
 MEASURED: dict[str, dict[str, dict[int, float]]] = {
-    "cpu": {"train": {64: 0.57, 128: 0.58, 384: 0.61}, "sample": {64: 0.40, 128: 0.33}},
+    "cpu": {"train": {64: 0.62, 128: 0.85, 384: 0.88}, "sample": {64: 0.39, 128: 0.40}},
 }
 
 
