@@ -8,7 +8,7 @@
 | `long` | does fresh data stop the fall? `full`, four ratios, 200 generations, temperatures 0.8 and 1.0 |
 | `temperature`, `examples`, `first_pool`, `depth`, `width` | what does the fall depend on? φ = 0, 20 generations |
 
-docs/results.md has the minutes that they took on two cores, of all but `examples`, which has not been run yet.
+docs/results.md has the minutes that they took on two cores.
 `--shard=I/5` runs the cells of one seed (of `long`, `I/3`), so that a part can be spread over days or machines.
 
 `PART-tiny` is the same in seconds, with models too small to learn: for tests of the whole way.
