@@ -5,6 +5,7 @@ Not here, because they change no result: where files go, how many devices, how m
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import math
 from typing import Any
@@ -198,15 +199,7 @@ class Config:
 
     def all_cells(self) -> list[Cell]:
         """The cells of all shards, each once, in the order of the configuration."""
-        sweep = self.sweep
-        product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.remedies, sweep.seeds)
-        cells = (
-            Cell(cycle, 1.0, seed, learner)
-            if CYCLES[cycle].is_control or ratio == 1
-            else Cell(cycle, float(ratio), seed, learner, remedy)
-            for cycle, ratio, learner, remedy, seed in product
-        )
-        return list(dict.fromkeys(cells))
+        return list(_all_cells(self.sweep))
 
     def networks(self) -> list[Cell]:
         """The cells to run whose learner is the transformer."""
@@ -232,3 +225,15 @@ class Config:
     def train_size(self, cycle: str, generation: int) -> int:
         """Examples in D_t."""
         return CYCLES[cycle].train_size(self.loop.num_examples, self.block_size(cycle), generation)
+
+
+@functools.lru_cache(maxsize=16)
+def _all_cells(sweep: SweepConfig) -> tuple[Cell, ...]:
+    product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.remedies, sweep.seeds)
+    cells = (
+        Cell(cycle, 1.0, seed, learner)
+        if CYCLES[cycle].is_control or ratio == 1
+        else Cell(cycle, float(ratio), seed, learner, remedy)
+        for cycle, ratio, learner, remedy, seed in product
+    )
+    return tuple(dict.fromkeys(cells))

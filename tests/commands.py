@@ -78,8 +78,8 @@ def run(
 
 def _run(args: list[str], files: list[Path], environment: dict[str, str]) -> None:
     for number, path in enumerate(files):
-        with path.open("ab" if number else "rb") as file:
-            os.dup2(file.fileno(), number)
+        os.dup2(os.open(path, os.O_APPEND | os.O_WRONLY if number else os.O_RDONLY), number)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  multiprocessing has closed the one before
     for name in environment:  # what JAX has read when it was imported
         if name.startswith("JAX_") and environment[name] != os.environ.get(name):
             jax.config.update(name.lower(), {"0": False, "1": True}.get(environment[name], environment[name]))
