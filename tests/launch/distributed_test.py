@@ -4,7 +4,10 @@ import socket
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow  # it waits for five seconds
 def test_who_is_waited_for_is_said_and_how_to_run_alone(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
