@@ -199,7 +199,9 @@ class Config:
 
     def all_cells(self) -> list[Cell]:
         """The cells of all shards, each once, in the order of the configuration."""
-        return list(_all_cells(self.sweep))
+        sweep = self.sweep
+        each = (sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.remedies, sweep.seeds)
+        return list(_all_cells(*map(tuple, each)))
 
     def networks(self) -> list[Cell]:
         """The cells to run whose learner is the transformer."""
@@ -228,12 +230,11 @@ class Config:
 
 
 @functools.lru_cache(maxsize=16)
-def _all_cells(sweep: SweepConfig) -> tuple[Cell, ...]:
-    product = itertools.product(sweep.cycles, sweep.fresh_ratios, sweep.learners, sweep.remedies, sweep.seeds)
+def _all_cells(*each: tuple[Any, ...]) -> tuple[Cell, ...]:
     cells = (
         Cell(cycle, 1.0, seed, learner)
         if CYCLES[cycle].is_control or ratio == 1
         else Cell(cycle, float(ratio), seed, learner, remedy)
-        for cycle, ratio, learner, remedy, seed in product
+        for cycle, ratio, learner, remedy, seed in itertools.product(*each)
     )
     return tuple(dict.fromkeys(cells))

@@ -73,7 +73,8 @@ def run(
     """`subprocess.run([python, "-m", module, *arguments], input=stdin, env=env, capture_output=True, text=True)`."""
     started = Started(module, *arguments, stdin=stdin, env=env)
     out, err = started.communicate()
-    return subprocess.CompletedProcess(started.args, started.returncode or 0, out, err)
+    assert started.returncode is not None
+    return subprocess.CompletedProcess(started.args, started.returncode, out, err)
 
 
 def _run(args: list[str], files: list[Path], environment: dict[str, str]) -> None:

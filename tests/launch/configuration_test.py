@@ -2,13 +2,15 @@
 
 import dataclasses
 import inspect
+from typing import Any
 
+import numpy as np
 import pytest
 
 from launch.configuration import defaults, resolve, settings
 from launch.presets import demo, paper, remedies, smoke, tautologies
 from logic.boolean.language import Boolean
-from loop.config import Config
+from loop.config import Config, SweepConfig
 from loop.cycles import USUAL
 
 
@@ -164,3 +166,10 @@ def test_every_field_has_a_comment():
         for field in dataclasses.fields(cls):
             line = next(x for x in lines if x.strip().startswith(f"{field.name}:"))
             assert "#" in line or (cls is Boolean and field.name == "name"), line
+
+
+def test_a_sweep_may_be_given_as_any_sequences():
+    given: dict[str, Any] = {"cycles": ["full"], "fresh_ratios": np.array([0.0, 0.5]), "seeds": range(2)}
+    assert (
+        Config(sweep=SweepConfig(**given)).cells() == Config(sweep=SweepConfig(("full",), (0.0, 0.5), (0, 1))).cells()
+    )
