@@ -38,7 +38,7 @@ def test_unknown_parts_are_refused_with_what_there_is(part):
 
 @pytest.mark.slow
 def test_make_study_makes_the_reports_of_its_parts(tmp_path):
-    """Of one without and one with an axis; `make study SCALE=tiny` is the same with all, in some two minutes."""
+    """Of one without and one with an axis; `make study SCALE=tiny` is the same with all, in some three minutes."""
     parts = ("grid", "first_pool")
     for name in ("Makefile", "launch", "logic", "loop", "model", "eval"):
         (tmp_path / name).symlink_to(ROOT / name)
