@@ -32,7 +32,7 @@ def edit_expressions(
       length_N: symbols of each.
       key_N: a random stream for each expression.
     """
-    T, forward = config.context_length, model_of(config).forward
+    forward = model_of(config).forward
 
     def batch(ids_BS: jax.Array, length_B: jax.Array, key_data: jax.Array) -> jax.Array:
         ids_BS = ids_BS.astype(jnp.int32)
@@ -40,7 +40,7 @@ def edit_expressions(
         symbol_BT = ids_BS[:, 1:]
         p_BTV = jax.nn.softmax(logits_BTV, axis=-1)
         p_BT = jnp.take_along_axis(p_BTV, symbol_BT[:, :, None], axis=-1)[:, :, 0]
-        is_edited_BT = (p_BT > threshold) & (jnp.arange(T)[None, :] < length_B[:, None])
+        is_edited_BT = (p_BT > threshold) & (jnp.arange(symbol_BT.shape[1])[None, :] < length_B[:, None])
         drawn_BT = jax.vmap(jax.random.categorical)(
             jax.random.wrap_key_data(key_data, impl=impl), _most_probable(logits_BTV, top_k)
         )

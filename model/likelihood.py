@@ -14,11 +14,20 @@ from model.config import CPU_SYMBOLS, ModelConfig
 from model.models import Model, model_of, negative_log_likelihood
 
 ROWS = 256  # expressions that an accelerator reads at once
+FEWEST = 32  # places below which a batch is not cut
 
 
-def rows_at_once(config: ModelConfig, accelerator: bool) -> int:
+def rows_at_once(places: int, accelerator: bool) -> int:
     """B: on a CPU, so few that what is computed of them stays in the cache."""
-    return ROWS if accelerator else max(1, CPU_SYMBOLS // config.context_length)
+    return ROWS if accelerator else max(1, CPU_SYMBOLS // places)
+
+
+def places_of_batches(context_length: int) -> list[int]:
+    """Symbols, `<eos>` among them, that an expression is padded to: the least that holds it."""
+    places = [context_length]
+    while places[0] >= 2 * FEWEST:
+        places.insert(0, -(-places[0] // 2))
+    return places
 
 
 def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,17 +39,48 @@ def lay_out_expressions(expressions: Sequence[bytes], context_length: int) -> tu
     return ids, length_N
 
 
-def in_batches(config: ModelConfig, function: Callable[..., jax.Array], *arrays: jax.Array | np.ndarray) -> jax.Array:
-    """A function of the rows of arrays, of `rows_at_once` at a time. Rows that fill the last batch up are zeros."""
-    N = arrays[0].shape[0]
-    B = min(rows_at_once(config, jax.default_backend() != "cpu"), N)
+def in_batches(
+    config: ModelConfig,
+    function: Callable[..., jax.Array],
+    ids: jax.Array | np.ndarray,
+    length_N: jax.Array | np.ndarray,
+    *others: jax.Array | np.ndarray,
+) -> jax.Array:
+    """A function of expressions, of few and equally long ones at a time.
 
-    def cut(x: jax.Array) -> jax.Array:
-        return jnp.pad(x, ((0, -N % B), *[(0, 0)] * (x.ndim - 1))).reshape(-1, B, *x.shape[1:])
+    Args:
+      function: (ids_BS, length_B, *others) -> [B] or [B, S - 1], where S is that of the batch.
+      ids, length_N: see `expression_nll`.
+      others: of other arrays, their rows.
 
-    batches = tuple(cut(jnp.asarray(x)) for x in arrays)
-    result = jax.lax.map(lambda batch: function(*batch), batches)
-    return result.reshape(-1, *result.shape[2:])[:N]
+    Returns:
+      [N], or [N, T], zeros after what was read of each.
+    """
+    T, accelerator = config.context_length, jax.default_backend() != "cpu"
+    rows = tuple(jnp.asarray(x) for x in (ids, length_N, *others))
+    N = rows[0].shape[0]
+    needed_N = jnp.minimum(rows[1] + 1, T)
+    order_N = jnp.argsort(needed_N, stable=True)
+
+    def read(places: int, begin: jax.Array | int, end: jax.Array, result: jax.Array) -> jax.Array:
+        B = min(rows_at_once(places, accelerator), N)
+
+        def batch(i: jax.Array, result: jax.Array) -> jax.Array:
+            rank_B = begin + i * B + jnp.arange(B)
+            row_B = order_N[jnp.minimum(rank_B, N - 1)]
+            ids_BS, *others_B = (x[row_B] for x in rows)
+            to = (jnp.where(rank_B < end, row_B, N), slice(places))[: result.ndim]
+            return result.at[to].set(function(ids_BS[:, : places + 1], *others_B), mode="drop")
+
+        return jax.lax.fori_loop(0, (end - begin + B - 1) // B, batch, result)
+
+    form = jax.eval_shape(function, *rows)
+    result = jnp.zeros(form.shape, form.dtype)
+    begin: jax.Array | int = 0
+    for places in places_of_batches(T):
+        end = jnp.sum(needed_N <= places)
+        result, begin = read(places, begin, end, result), end
+    return result
 
 
 def expression_nll(
@@ -59,7 +99,7 @@ def expression_nll(
       sharpen: logits_BTV -> logits_BTV, of which M then consists instead; excluded symbols cost some 1e9 nats.
       net: whose parameters these are; None: the configuration's architecture.
     """
-    T, forward = config.context_length, (net or model_of(config)).forward
+    forward = (net or model_of(config)).forward
 
     def batch(ids_BS: jax.Array, length_B: jax.Array) -> jax.Array:
         ids_BS = ids_BS.astype(jnp.int32)
@@ -67,6 +107,6 @@ def expression_nll(
         if sharpen is not None:
             logits_BTV = jnp.maximum(sharpen(logits_BTV), -1e9)
         nll_BT = negative_log_likelihood(logits_BTV, ids_BS[:, 1:])
-        return jnp.sum(nll_BT * (jnp.arange(T)[None, :] <= length_B[:, None]), axis=1)
+        return jnp.sum(nll_BT * (jnp.arange(nll_BT.shape[1])[None, :] <= length_B[:, None]), axis=1)
 
     return in_batches(config, batch, ids, length_N)

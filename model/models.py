@@ -23,7 +23,7 @@ from model.dropout import DropoutKey
 
 
 class Forward(Protocol):
-    """Reads whole sequences."""
+    """Reads whole sequences, of up to `context_length` symbols."""
 
     def __call__(
         self, config: ModelConfig, params: Any, ids_BT: jax.Array | np.ndarray, dropout_key: DropoutKey | None = None

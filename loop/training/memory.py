@@ -139,7 +139,7 @@ def _forward(model: ModelConfig, batch: int, scalar: int) -> int:
 def _rows(model: ModelConfig, accelerator: bool) -> int:
     from model.likelihood import rows_at_once  # imports JAX
 
-    return rows_at_once(model, accelerator)
+    return rows_at_once(model.context_length, accelerator)
 
 
 def sampler_rows(config: Config, accelerator: bool) -> int:
