@@ -15,6 +15,6 @@ def get_config() -> config_dict.ConfigDict:
     config.model.update(num_layers=1, num_heads=2, width=16, context_length=16, dropout=0.0, positions="rotary")
     config.train.update(batch_size=16, max_steps=20, warmup_steps=5, eval_interval=10, eval_batches=2)
     config.train.update(learning_rate=1e-2, min_learning_rate=1e-3, windows="aligned")
-    config.loop.update(generations=3, num_examples=64, num_samples=64)
+    config.loop.update(generations=3, num_examples=64, num_samples=64, num_held_out=64)
     config.sweep.update(cycles=("full", "balanced", "fresh"), fresh_ratios=(0.0, 0.5), seeds=(0,))
     return config

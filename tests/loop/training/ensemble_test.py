@@ -23,7 +23,7 @@ CONFIG = Config(
     model=MODEL,
     train=dataclasses.replace(TRAIN, eval_interval=10),
     sample=SampleConfig(batch_size=16),
-    loop=LoopConfig(num_examples=64, num_samples=40, generations=2),
+    loop=LoopConfig(num_examples=64, num_samples=40, num_held_out=64, generations=2),
     sweep=SweepConfig(cycles=("fresh",), fresh_ratios=(1.0,), seeds=SEEDS),
 )
 
