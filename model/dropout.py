@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.extend.random import threefry2x32_p
+
+from model.threefry import threefry
 
 
 class DropoutKey(NamedTuple):
@@ -29,7 +30,8 @@ def random_bits(key: jax.Array, first: jax.Array | int, shape: tuple[int, ...]) 
     """
     row_size = math.prod(shape[1:])
     place = jnp.uint32(first) * np.uint32(row_size) + jax.lax.iota(np.uint32, math.prod(shape)).reshape(shape)
-    one, other = threefry2x32_p.bind(*jax.random.key_data(key), jnp.zeros_like(place), place)
+    key_1, key_2 = jax.random.key_data(key)
+    one, other = threefry(key_1, key_2, jnp.zeros_like(place), place)
     return one ^ other
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import hypothesis
 import pytest
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # in the process that starts the workers
@@ -33,6 +34,9 @@ if TYPE_CHECKING:  # each is slow to import, and most files need none
     from loop.storage.run_directory import RunDirectory
     from loop.training.programs import Layout, Programs
 
+# A machine may be slow: examples have no time limit, and waiting ends late, where something hangs.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

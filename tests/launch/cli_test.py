@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, *map(str, args)], input=stdin, capture_output=True, cwd=ROOT, timeout=60)
+    return subprocess.run([sys.executable, *map(str, args)], input=stdin, capture_output=True, cwd=ROOT, timeout=600)
 
 
 def generate(*args: str) -> list[str]:
@@ -146,7 +146,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly():
         assert process.stdout.readline().startswith(b"(")
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 141
+        assert process.wait(timeout=600) == 141
 
 
 PROGRAM = """
@@ -323,7 +323,7 @@ def test_verify_changes_no_byte_in_a_file_and_escapes_on_a_terminal():
     assert rows(plain.stdout)[1] == [line, "0", "0", "0"]
     ours, theirs = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-m", "logic.verify"], input=line.encode(), stdout=theirs, cwd=ROOT, timeout=60, check=True
+        [sys.executable, "-m", "logic.verify"], input=line.encode(), stdout=theirs, cwd=ROOT, timeout=600, check=True
     )
     os.close(theirs)
     shown = os.read(ours, 10_000).decode()

@@ -249,5 +249,5 @@ for _ in range(2):
     time.sleep(0.5)
     assert stop()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (130, "")

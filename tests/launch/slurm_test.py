@@ -161,7 +161,7 @@ def test_a_task_that_a_cgroup_killed_for_its_memory_queues_again(tmp_path):
         status, called = run_script(script, folder, srun, SLURM_RESTART_COUNT=restarts)
         assert (status, "scontrol" in called) == expected
     piped = subprocess.run(
-        ["bash"], input=script.replace("\nsrun ", "\nfalse "), text=True, capture_output=True, timeout=20
+        ["bash"], input=script.replace("\nsrun ", "\nfalse "), text=True, capture_output=True, timeout=200
     )
     assert piped.returncode == 1  # nothing to look into: it does not wait for a log
 
@@ -260,12 +260,12 @@ def cluster():
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:  # short: a socket lies in it
         pids = []
         try:
-            subprocess.run([CLUSTER, "up", folder], check=True, timeout=60)
+            subprocess.run([CLUSTER, "up", folder], check=True, timeout=600)
             pids = [int(path.read_text()) for path in Path(folder).glob("*.pid")]
             assert len(pids) == 3
             yield {"SLURM_CONF": f"{folder}/slurm.conf"}
         finally:
-            subprocess.run([CLUSTER, "down", folder], check=True, timeout=60)
+            subprocess.run([CLUSTER, "down", folder], check=True, timeout=600)
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
@@ -290,7 +290,7 @@ class Jobs:
         return [int(line.split()[0]) for line in lines if line.split()[2] not in ("batch", "extern")]
 
 
-def wait_for(condition, seconds=100):
+def wait_for(condition, seconds=1_000):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "this takes too long"

@@ -24,7 +24,7 @@ def command(*args: str) -> list[str]:
 def shell(line: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
     line = line.replace("python", sys.executable)
     where = {**os.environ, **environment}
-    return subprocess.run(["sh", "-c", line], input=stdin, capture_output=True, cwd=ROOT, timeout=120, env=where)
+    return subprocess.run(["sh", "-c", line], input=stdin, capture_output=True, cwd=ROOT, timeout=1_200, env=where)
 
 
 @pytest.mark.parametrize("lines", [LINES, b"True\n"], ids=["long", "short"])
@@ -109,7 +109,7 @@ def test_a_log_that_cannot_be_written_ends_no_run(tmp_path):
             process.wait(120)
         (workdir / "log.txt").unlink()
         (workdir / "log.txt").symlink_to("/dev/full")
-        done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, timeout=300)
+        done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT, timeout=1_200)
     assert done.returncode == 0 and "report: " in done.stdout
     noted = [line for line in done.stderr.splitlines() if "cannot be written" in line]
     assert noted == [f"{workdir}/log.txt cannot be written (No space left on device): the run goes on without it"]

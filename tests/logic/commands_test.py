@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *args]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=600)
 
 
 @pytest.mark.parametrize(

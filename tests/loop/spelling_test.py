@@ -2,7 +2,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logic.errors import UsageError
@@ -42,25 +42,21 @@ OBJECT = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(OBJECT)
 def test_what_is_spelled_reads_back_equal(value):
     assert parse(spell(value, KNOWN), KNOWN, "field") == value
 
 
-@settings(deadline=None)
 @given(st.lists(OBJECT, max_size=5))
 def test_chains_read_back_equal(values):
     assert parse_chain(spell_chain(values, KNOWN), KNOWN, "field") == tuple(values)
 
 
-@settings(deadline=None)
 @given(OBJECT, OBJECT)
 def test_the_spelling_names_the_object(a, b):
     assert (spell(a, KNOWN) == spell(b, KNOWN)) == (a == b)
 
 
-@settings(deadline=None)
 @given(st.lists(OBJECT, min_size=1, max_size=4), st.data())
 def test_space_is_free(values, data):
     text = spell_chain(values, KNOWN)
@@ -68,7 +64,6 @@ def test_space_is_free(values, data):
     assert parse_chain(spaced, KNOWN, "field") == tuple(values)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="averifdunqtc_=(),|.-+019e \n", max_size=25))
 def test_anything_is_read_or_refused_in_one_line_that_names_the_field(text):
     try:

@@ -13,9 +13,9 @@ install() {
   apt-get install -y -qq --no-install-recommends slurm-wlm munge
 }
 
-# Runs the command until it succeeds, for at most 20 seconds.
+# Runs the command until it succeeds, for at most 200 seconds.
 await() {
-  for _ in $(seq 100); do
+  for _ in $(seq 1000); do
     "$@" >/dev/null 2>&1 && return
     sleep 0.2
   done

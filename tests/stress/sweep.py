@@ -98,11 +98,11 @@ class Start:
         found = [LINE.match(line) for line in self.said()]
         return [(int(match[1]) - 1, int(match[3])) for match in found if match]
 
-    def wait_for(self, lines: int, seconds: float = 300.0) -> bool:
+    def wait_for(self, lines: int, seconds: float = 1_200.0) -> bool:
         """Waits for so many chunks of this start; False if it has ended before."""
         return self._wait(lambda: len(self.progress()) >= lines, seconds)
 
-    def wait_for_words(self, words: str, seconds: float = 300.0) -> bool:
+    def wait_for_words(self, words: str, seconds: float = 1_200.0) -> bool:
         """Waits until this start's log has a line with these words; False if it has ended before."""
         return self._wait(lambda: any(words in line for line in self.said()), seconds)
 
@@ -127,7 +127,7 @@ class Start:
         self.process.kill()
         return self.process.wait() == -signal.SIGKILL
 
-    def end(self, seconds: float = 300.0) -> int:
+    def end(self, seconds: float = 1_200.0) -> int:
         """Waits for the end: the exit status, negative for a signal."""
         return self.process.wait(seconds)
 

@@ -35,7 +35,7 @@ def naive_diversity(samples):
 SYMBOLS = st.binary(max_size=12).map(lambda b: bytes(x % 8 for x in b))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(SYMBOLS, min_size=2, max_size=15), st.integers(0, 3))
 def test_diversity_equals_the_definition(samples, repeats):
     samples = samples + samples[:1] * repeats

@@ -32,7 +32,7 @@ def sums(distinct, weights, tile):
     return sums_of_shorter(distinct, np.array(weights, np.int64), tile=tile).tolist()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sets(SHORT, min_size=1, max_size=25), st.data())
 def test_sums_equal_rapidfuzz_on_short_strings(strings, data):
     distinct = sorted(strings, key=len)
@@ -41,7 +41,7 @@ def test_sums_equal_rapidfuzz_on_short_strings(strings, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sets(SHORT | LONG, min_size=2, max_size=20))
 def test_sums_equal_rapidfuzz_on_strings_of_several_words(strings):
     distinct = sorted(strings, key=len)

@@ -12,7 +12,7 @@ from logic.boolean.grammar import Grammar
 SYMBOLS = st.binary(max_size=8).map(lambda b: bytes(x % 8 for x in b))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(SYMBOLS, st.integers(1, 5), min_size=1, max_size=12))
 def test_is_the_mean_over_ordered_pairs_of_a_set(counts):
     """Of a set's own frequencies: its diversity, thinned by the pairs of an example with itself."""

@@ -31,7 +31,7 @@ SWITCHES = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-sync "
     "--disable-component-update --no-first-run --remote-debugging-pipe --window-size=1200,900"
 )
-PATIENCE = 30  # seconds until a page that does not get there is given up
+PATIENCE = 300  # seconds until a page that does not get there is given up
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script><!--"
 WRITTEN = ("(not False)", "(True or False)", "not False", "(not True)", "(True and", "")
 

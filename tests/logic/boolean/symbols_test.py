@@ -14,27 +14,27 @@ spaces = st.text(" \t\r\f\v\x1c\x1f\x85\xa0\u2003\u3000", min_size=1, max_size=3
 
 
 @given(batches)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_symbols_read_back_as_themselves(expressions):
     assert encode(decode(expressions)) == expressions
 
 
 @given(st.lists(st.tuples(st.integers(1, VOCAB_SIZE - 1), spaces), max_size=20), spaces)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_white_space_separates(symbols_and_spaces, margin):
     line = margin + "".join(WORDS[symbol] + space for symbol, space in symbols_and_spaces)
     assert encode([line]) == [bytes(symbol for symbol, _ in symbols_and_spaces)]
 
 
 @given(st.text(string.ascii_letters + string.digits + "_<>.'+-\0éλ", min_size=1, max_size=12))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_other_words_are_unknown(word):
     expected = WORDS.index(word) if word in WORDS[1:] else UNKNOWN
     assert encode([f"({word} and {word})"]) == [bytes([1, expected, 3, expected, 2])]
 
 
 @given(st.integers(0, 4), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_variables_read_back_as_themselves(num_variables, data):
     symbol = st.integers(1, VOCAB_SIZE + num_variables - 1)
     expressions = data.draw(st.lists(st.lists(symbol, max_size=20).map(bytes), max_size=5))
@@ -51,14 +51,14 @@ def test_a_variable_that_the_language_lacks_is_unknown(num_variables):
 
 
 @given(st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_half_of_a_character_is_an_unknown_word(word):
     """Text can hold lone surrogates, of names of files that are not UTF-8 or of JSON."""
     assert encode([f"(True and {word})", "True"]) == [bytes([1, 6, 3, UNKNOWN, 2]), bytes([6])]
 
 
 @given(batches)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_pad_and_unpad_are_inverse(expressions):
     ids_NL = pad(expressions)
     assert ids_NL.dtype == np.uint8

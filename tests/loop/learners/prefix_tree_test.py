@@ -46,7 +46,7 @@ def sharpened(weights, config, context_length):
     return dict(zip(tree.expressions, np.exp(log_p_U).tolist(), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WEIGHTS, CONFIG, st.integers(1, 8))
 def test_equals_a_walk_over_every_prefix(weights, config, context_length):
     found, expected = sharpened(weights, config, context_length), naive(weights, config, context_length)
@@ -55,13 +55,11 @@ def test_equals_a_walk_over_every_prefix(weights, config, context_length):
         assert found[e] == pytest.approx(expected[e], abs=1e-12)
 
 
-@settings(deadline=None)
 @given(WEIGHTS, CONFIG, st.integers(1, 8))
 def test_is_a_distribution(weights, config, context_length):
     assert math.fsum(sharpened(weights, config, context_length).values()) == pytest.approx(1)
 
 
-@settings(deadline=None)
 @given(WEIGHTS)
 def test_temperatures_multiply(weights):
     """Without filters, sharpening twice is sharpening once by the product: every conditional is a power."""

@@ -22,7 +22,7 @@ CONFIG = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(ROW, min_size=1, max_size=5), CONFIG)
 def test_is_the_models_own_definition(rows, config):
     logits_BV = np.array(rows)
@@ -33,7 +33,6 @@ def test_is_the_models_own_definition(rows, config):
     np.testing.assert_allclose(np.exp(log_p_BV), np.exp(expected_BV), atol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=5), CONFIG)
 def test_rows_are_distributions_on_what_can_follow(rows, config):
     p_BV = np.exp(sharpen(np.array(rows), config))
@@ -41,7 +40,6 @@ def test_rows_are_distributions_on_what_can_follow(rows, config):
     assert not p_BV[np.isneginf(rows)].any()
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=5))
 def test_temperature_zero_is_the_models_greedy_choice(rows):
     config, logits_BV = SampleConfig(temperature=0), np.array(rows)
