@@ -11,8 +11,7 @@ from model.guidance import Guided, guided
 from model.likelihood import expression_nll, lay_out_expressions
 from model.models import model_of
 from model.sampling import sampler
-from model.transformer import forward
-from tests.model.transformer_test import TINY, random_params
+from tests.model.transformer_test import TINY, random_params, read
 
 PAIR = guided(model_of(TINY))
 
@@ -24,7 +23,7 @@ def pair(weight: float, config=TINY) -> Guided:
 def test_logits_go_away_from_the_copys():
     params = pair(1.5)
     ids_BT = np.random.default_rng(0).integers(0, 8, (3, 12))
-    model, copy = (np.asarray(forward(TINY, p, ids_BT), np.float64) for p in (params.model, params.copy))
+    model, copy = (np.asarray(read(TINY, p, ids_BT), np.float64) for p in (params.model, params.copy))
     expected = 2.5 * model - 1.5 * copy
     np.testing.assert_allclose(PAIR.forward(TINY, params, ids_BT), expected, rtol=1e-4, atol=1e-4)
 

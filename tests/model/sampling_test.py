@@ -12,7 +12,7 @@ import model.sampling
 from model.config import LEAST, SampleConfig
 from model.sampling import choose, filter_logits, sampler
 from model.transformer import forward
-from tests.model.transformer_test import TINY, VARIANTS, random_params
+from tests.model.transformer_test import TINY, VARIANTS, random_params, read
 
 
 def draw(config, transformer=TINY, n=64, seed=0, params=None):
@@ -47,7 +47,7 @@ def test_nothing_follows_the_end():
 @pytest.mark.slow
 def test_first_symbol_has_the_models_distribution():
     params = random_params(TINY)
-    logits_V = forward(TINY, params, np.zeros((1, 1), int))[0, 0]
+    logits_V = read(TINY, params, np.zeros((1, 1), int))[0, 0]
     p_V = np.asarray(jax.nn.softmax(logits_V / 0.7), np.float64)
     first = draw(SampleConfig(temperature=0.7, batch_size=512), n=20_000, params=params)[:, 0]
     observed = np.bincount(first, minlength=8)
