@@ -140,6 +140,7 @@ def run(*flags):
     return commands.run("eval.mean_field", *flags)
 
 
+@pytest.mark.slow
 def test_command_prints_json_lines_for_every_axis_and_cell():
     done = run(
         "--config=launch/presets/demo.py",

@@ -69,6 +69,7 @@ def test_a_cut_line_of_it_is_dropped_with_its_generation(old):
     assert len(warnings) == 1 and "generation 1 is measured again" in warnings[0]
 
 
+@pytest.mark.slow
 def test_its_report_is_built(old):
     page = build_report([open_run(old)]).read_text(encoding="utf-8")
     metrics = read_run(open_run(old)).metrics
@@ -80,6 +81,7 @@ def test_its_report_is_built(old):
     assert all(m["group"] != "Other" for m in data["measures"])
 
 
+@pytest.mark.slow
 def test_its_generations_are_analysed(old, monkeypatch):
     new = Measure("first_length", lambda o: float(len(o.expressions[0])), "first", WRITES, "symbols", "length of one")
     monkeypatch.setattr(registry, "MEASURES", (*registry.MEASURES, new))

@@ -13,6 +13,7 @@ PAGES = [path for path in sorted(DOCS.glob("*.md")) if "<!-- table of " in path.
 NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d,]*\.?\d*")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_the_tables_of_the_docs_are_those_of_their_files(page):
     text = page.read_text(encoding="utf-8")

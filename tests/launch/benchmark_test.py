@@ -165,6 +165,7 @@ def test_out_of_memory_ends_a_mode_with_a_line_that_says_so(monkeypatch):
     assert rows[4]["ratio_to_solo"] == rows[4]["ours"] / rows[2]["ours"]
 
 
+@pytest.mark.slow
 def test_other_errors_are_not_taken_for_full_memory(monkeypatch):
     def members(*_):
         raise RuntimeError("a bug")

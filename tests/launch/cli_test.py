@@ -48,6 +48,7 @@ def test_generate_writes_true_expressions():
     assert verify(encode(lines), Grammar(2, 3)).in_support.all()
 
 
+@pytest.mark.slow
 def test_generate_is_determined_by_its_seed_and_not_by_n():
     lines = generate("--n=10000")
     assert lines == generate("--n=10000", "--seed=0", "--min_depth=1", "--max_depth=5")
@@ -71,6 +72,7 @@ def test_verify_prints_one_row_per_line():
     assert b"(not False),1,1,1\nTrue or False,1,1,0\n,0,0,0\n" in done.stdout  # no quotes without need
 
 
+@pytest.mark.slow
 def test_verify_reads_a_file_or_standard_input(tmp_path):
     lines = generate("--n=2000", "--max_depth=2")
     file = tmp_path / "with space.txt"
@@ -112,6 +114,7 @@ def test_a_mistake_is_one_line(args, words):
     assert all(word in line for word in words), line
 
 
+@pytest.mark.slow
 def test_text_that_is_not_utf8_is_refused_with_its_line(tmp_path):
     file = tmp_path / "latin.txt"
     file.write_bytes(b"True\n" * (CHUNK_LINES + 1) + b"f\xfcr\n")

@@ -33,6 +33,7 @@ OTHER = """
 """
 
 
+@pytest.mark.slow
 def test_commands_ask_the_language(tmp_path):
     file = tmp_path / "other.py"
     file.write_text(textwrap.dedent(OTHER))
@@ -52,6 +53,7 @@ def test_commands_ask_the_language(tmp_path):
     assert "boolean: and at most this deep, min_depth to 12; runs: symbols of the longest run." in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["logic.generate", "logic.verify", "eval.diversity"])
 def test_flags_of_the_language_are_those_of_its_fields(command):
     text = run("-m", command, "--help").stdout.decode()
@@ -62,6 +64,7 @@ def test_flags_of_the_language_are_those_of_its_fields(command):
     assert "--language=bolean" in line and "boolean" in line
 
 
+@pytest.mark.slow
 def test_diversity_knows_variables():
     found = json.loads(run("-m", "eval.diversity", "--num_variables=2", stdin=b"(p or (not p))\n(p or q)\n").stdout)
     assert (found["semantic_correctness"], found["rows_true"], found["tv_functions"] > 0) == (0.5, 7 / 8, True)

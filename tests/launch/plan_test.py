@@ -198,6 +198,7 @@ def test_unknown_devices_are_not_taken_for_others(kind):
         devices.of_kind(kind)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_with_the_remedy():
     many = dataclasses.replace(PAPER, sweep=SweepConfig(seeds=tuple(range(300))))  # 6,300 cells on eight devices
     p = plan(many, H200)
@@ -227,6 +228,7 @@ def test_the_command_prints_text_and_json():
     assert rows[1]["parameters"] > 3 * rows[0]["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flag, words",
     [

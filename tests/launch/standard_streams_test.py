@@ -34,6 +34,7 @@ def test_standard_output_that_is_full_is_one_line(lines):
     assert done.stderr == b"logic.verify: standard output cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", ">&- 2>&-", ">&- 2>&- <&-"])
 def test_standard_error_changes_no_status(where, tmp_path):
     assert shell(f"python -m logic.verify none.txt {where}").returncode == 2
@@ -53,6 +54,7 @@ def test_output_in_any_encoding(encoding):
     assert ("\\u2026" in text) == (encoding != "utf-8") and ("…" in text) == (encoding == "utf-8")
 
 
+@pytest.mark.slow
 def test_help_survives_an_interpreter_without_docstrings():
     done = shell("python -OO -m logic.verify --help")
     assert done.stdout == shell("python -m logic.verify --help").stdout != b""

@@ -45,6 +45,7 @@ def events(directory, cell):
     return found
 
 
+@pytest.mark.slow
 def test_every_cell_is_a_run_with_its_curves_and_measures(directory):
     pytest.importorskip("tensorboardX")
     check_tensorboard(directory.path)
@@ -68,6 +69,7 @@ def network_names():
     return ["training/train_loss", "training/validation_loss"]
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_or_new_is_written(directory):
     pytest.importorskip("tensorboardX")
     write_events(directory, 0)

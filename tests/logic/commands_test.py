@@ -20,6 +20,7 @@ def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "leaves"), [(["--num_variables=3"], (3, True)), (["--num_variables=1", "--constants=false"], (1, False))]
 )

@@ -14,6 +14,7 @@ pytest.importorskip("array_record")
 from logic.dataset import LogicExpressions, depth_config  # noqa: E402
 
 
+@pytest.mark.slow
 def test_builder(tmp_path):
     """The TFDS builder, prepared and read in the three ways that need no TensorFlow."""
     prepared = tfds.data_source("logic_expressions/depth_1_3", data_dir=tmp_path)
@@ -57,6 +58,7 @@ def test_builder_default_is_the_papers_depth(tmp_path):
     assert (builder.builder_config.min_depth, builder.builder_config.max_depth) == (1, 5)
 
 
+@pytest.mark.slow
 def test_builder_with_variables(tmp_path):
     builder = LogicExpressions(config=depth_config(1, 3, 2, constants=False), data_dir=tmp_path)
     builder.download_and_prepare(file_format="array_record")

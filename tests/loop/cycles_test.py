@@ -107,6 +107,7 @@ def test_balanced_with_more_blocks_than_examples_starves_no_block():
     assert abs(np.mean(newest) - 4 / 9) < 0.15
 
 
+@pytest.mark.slow
 def test_subsample_is_uniform_over_all_blocks():
     counts: Counter = Counter()
     for seed in range(200):

@@ -31,6 +31,7 @@ class Flaxs(nn.Module):
         return nn.Dropout(0.3, deterministic=False)(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_dropout_equals_flaxs_whole_and_in_parts(dtype):
     x = jax.random.normal(jax.random.key(1), (40, 5, 7), dtype)

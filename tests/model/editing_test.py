@@ -44,6 +44,7 @@ def test_symbols_up_to_the_threshold_stay(monkeypatch):
     assert edited(some, 0.15, 8, seed=1) != new
 
 
+@pytest.mark.slow
 def test_the_most_probable_symbol_alone_is_put_everywhere_with_one_candidate():
     for before, after in zip(EXPRESSIONS, edited(EXPRESSIONS, 0.0, 1), strict=True):
         # After what stood there before, not after what the edit has put there.

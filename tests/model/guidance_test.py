@@ -20,6 +20,7 @@ def pair(weight: float, config=TINY) -> Guided:
     return Guided(random_params(config, 0), random_params(config, 1), jnp.float32(weight))
 
 
+@pytest.mark.slow
 def test_logits_go_away_from_the_copys():
     params = pair(1.5)
     ids_BT = np.random.default_rng(0).integers(0, 8, (3, 12))

@@ -71,6 +71,7 @@ def test_a_sample_depends_neither_on_the_batch_nor_on_the_number(n):
     np.testing.assert_array_equal(draw(SampleConfig(temperature=1.0, batch_size=4), n=n), whole[:n])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [1, 3, 11])
 def test_a_short_cache_first_changes_nothing(short, monkeypatch):
     config = SampleConfig(temperature=1.0, batch_size=8)
@@ -81,6 +82,7 @@ def test_a_short_cache_first_changes_nothing(short, monkeypatch):
     np.testing.assert_array_equal(draw(config, n=50), whole)
 
 
+@pytest.mark.slow
 def test_several_models_at_once_write_what_each_does_alone():
     """Some are through before others; and each step stores its keys and values by one cheap update of the cache."""
     several = [random_params(TINY, seed) for seed in range(3)]
@@ -97,6 +99,7 @@ def test_several_models_at_once_write_what_each_does_alone():
     assert re.search(cache + r"dynamic-update-slice\(", program.as_text() or "")
 
 
+@pytest.mark.slow
 def test_rows_never_idle_while_samples_wait():
     """One row writes all samples, one after the other, in as many steps as there are symbols to write."""
     config, n = SampleConfig(temperature=1.0), 30
@@ -121,12 +124,14 @@ def test_rows_never_idle_while_samples_wait():
     assert steps == np.minimum(lengths + 1, 12).sum()
 
 
+@pytest.mark.slow
 def test_top_k_of_one_is_greedy():
     np.testing.assert_array_equal(
         draw(SampleConfig(temperature=1.0, top_k=1)), draw(SampleConfig(temperature=0), seed=7)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"top_k": 3}, {"top_p": 0.9}, {"top_p": LEAST}])
 def test_the_lowest_temperature_and_mass_are_greedy(more):
     greedy = draw(SampleConfig(temperature=0))

@@ -68,6 +68,7 @@ def test_cached_reading_equals_the_full_forward_pass(config):
     np.testing.assert_allclose(np.stack(parts, axis=1), full_BTV, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS)
 def test_rows_that_begin_again_forget_what_was_before(config):
     """Row b begins a new sequence after 3 + b symbols, in a ring too short for all of them."""
@@ -84,6 +85,7 @@ def test_rows_that_begin_again_forget_what_was_before(config):
         np.testing.assert_allclose(np.stack(parts, axis=1)[b, 3 + b :], alone_TV, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_long_windows_are_attended_as_short_ones(monkeypatch):
     config = dataclasses.replace(TINY, context_length=15)  # halves that differ
     params, ids_BT = random_params(config), random_ids((3, 15))
@@ -101,6 +103,7 @@ def test_a_products_gradient_is_that_of_the_plain_one():
             np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_rotary_scores_depend_on_distance_only():
     x = jax.random.normal(jax.random.key(0), (2, 1, 1, 8))
     q, k = x[:1], x[1:]
@@ -127,6 +130,7 @@ def test_untied_output_has_its_own_matrix():
     assert untied - tied == 8 * 16
 
 
+@pytest.mark.slow
 def test_dropout_is_random_in_training_only():
     config = dataclasses.replace(TINY, dropout=0.5)
     params, ids_BT = random_params(config), random_ids((2, 12))
@@ -140,6 +144,7 @@ def test_dropout_is_random_in_training_only():
     np.testing.assert_allclose(plain, read(TINY, params, ids_BT), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
     config = dataclasses.replace(TINY, dtype="bfloat16")
     params, ids_BT = jax.jit(init_params, static_argnums=0)(config, jax.random.key(0)), random_ids((2, 12))

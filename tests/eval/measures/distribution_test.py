@@ -78,6 +78,7 @@ def test_kl_of_a_reweighted_grammar_is_the_exact_value():
         assert np.mean(errors) == pytest.approx(0, abs=3.5 / len(z) ** 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grammar", [Grammar(1, 2), Grammar(1, 5), Grammar(0, 3)])
 def test_samples_of_the_grammar_itself_read_zero(grammar):
     rows: list[dict[str, Any]] = []

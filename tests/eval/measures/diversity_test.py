@@ -107,6 +107,7 @@ def run(text, *flags):
     return subprocess.run(command, input=text, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_command_equals_the_definition_on_repeats_empty_and_malformed_lines():
     lines = [
         "(not False)",
@@ -143,11 +144,13 @@ def test_command_does_not_import_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_command_knows_equal_trees():
     measured = json.loads(run("(True and False)\n(False and True)\n(True and foo)\n(foo and True)\n").stdout)
     assert (measured["unique_fraction"], measured["unique_trees_fraction"]) == (1.0, 0.75)
 
 
+@pytest.mark.slow
 def test_command_depth_flags_and_errors(tmp_path):
     shallow = json.loads(run("True\nTrue\n", "--min_depth=0", "--max_depth=0").stdout)
     assert (shallow["in_support"], shallow["support_coverage"]) == (1.0, 1.0)

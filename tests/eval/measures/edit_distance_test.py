@@ -32,6 +32,7 @@ def sums(distinct, weights, tile):
     return sums_of_shorter(distinct, np.array(weights, np.int64), tile=tile).tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(st.sets(SHORT, min_size=1, max_size=25), st.data())
 def test_sums_equal_rapidfuzz_on_short_strings(strings, data):

@@ -16,6 +16,7 @@ def measured(language: Boolean, samples: list[bytes]) -> dict:
     return measure(Observation(language, written, language.verify(samples)))
 
 
+@pytest.mark.slow
 def test_rows_true_are_counted_by_python():
     language = Boolean(1, 3, 2)
     lines = [
@@ -40,6 +41,7 @@ def test_they_are_absent_without_variables():
     assert only == {"rows_true", "tv_functions"} and set(columns(Boolean(1, 3))) < set(columns(Boolean(1, 3, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_variables", "constants"), [(1, True), (2, True), (2, False), (3, True)])
 def test_functions_of_real_samples_differ_by_noise_alone(num_variables, constants):
     language = Boolean(1, 3, num_variables, constants)

@@ -254,6 +254,7 @@ def test_damaged_samples_are_left_out_and_said(tmp_path, capsys):
     assert "no samples of generation 0: " in err and "is damaged" in err and "generation 1" not in err
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_and_one_with_ended_cells(tmp_path):
     status = {"cycle": "full", "fresh_ratio": 0.0, "seed": 7, "generation": 0, "status": "loss not finite at step 9"}
     run = make_run(tmp_path / "run", generations=1, planned=6, samples=False, extra=[status])

@@ -103,6 +103,7 @@ def test_lines_differ_in_more_than_colour():
     assert len({line.get_marker() for line in drawn}) == len({str(line.get_color()) for line in drawn}) == len(ratios)
 
 
+@pytest.mark.slow
 def test_one_seed_has_no_band(tmp_path):
     figure, _ = draw({"a": run(grid(seeds=1))}, ("unique_fraction",), SUBJECT)
     assert not figure.axes[0].collections

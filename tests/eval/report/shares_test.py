@@ -22,6 +22,8 @@ from loop.storage.run_directory import RunDirectory
 from model.config import ModelConfig, SampleConfig
 from tests.columns import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Config(
     Boolean(1, 2),
     ModelConfig(context_length=16),
@@ -55,7 +57,6 @@ def report(tmp_path_factory):
     return run, build_report([run])
 
 
-@pytest.mark.slow
 def test_page_and_terminal_tell_it_in_the_same_words(report, capsys):
     run, page = report
     html = page.read_text(encoding="utf-8")
@@ -88,7 +89,6 @@ def test_files_are_there_and_their_rows_add_up(report):
     assert last.to_dict() == pytest.approx(cells["diversity_change"].to_dict())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learners", "other", "told", "why"),
     [

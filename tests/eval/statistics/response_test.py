@@ -92,6 +92,7 @@ def test_there_is_no_law_where_a_cell_never_halves_or_values_are_few():
     assert not laws(places(two), {name: run(8) for name in two})
 
 
+@pytest.mark.slow
 def test_figure_and_table_have_every_run_at_its_place(tmp_path):
     configs = {f"{t},{m}": config(t, m) for t in (0.5, 1.0, 2.0) for m in (100, 1000)}
     one = measured(8, generations=12)

@@ -10,6 +10,7 @@ from eval.statistics.trend import fall_shape
 from tests.stress import verdicts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.002, 0.02])
 def test_no_decided_shape_is_often_wrong(noise):
     table = pd.DataFrame(verdicts.shapes(fall_shape, 10, (8, 20, 50), (3,), (noise,)))
@@ -20,6 +21,7 @@ def test_no_decided_shape_is_often_wrong(noise):
         assert power.loc[curve, [20, 50]].min() >= 4, curve
 
 
+@pytest.mark.slow
 def test_the_findings_are_right_or_undecided():
     table = pd.DataFrame(verdicts.findings(findings, 4, (20,), (5,), (0.01,)))
     assert table["wrong"].sum() <= 3, table[table["wrong"] > 0]

@@ -36,6 +36,7 @@ def test_shortest_expressions(num_variables, constants):
     assert constants or not e.constants.any()
 
 
+@pytest.mark.slow
 def test_four_variables():
     length_V = shortest_lengths(4)
     some = np.random.default_rng(0).integers(65536, size=15).tolist()

@@ -24,7 +24,7 @@ VARIABLE = [
     *[(0, 1, 2, True), (0, 2, 2, True), (1, 2, 2, True), (1, 2, 2, False), (2, 2, 2, False)],
     *[(1, 2, 3, True), (0, 2, 3, False), (1, 2, 4, True)],
 ]
-SMALL = CONSTANT + VARIABLE
+SMALL = [*CONSTANT[:-2], *VARIABLE, *(pytest.param(bounds, marks=pytest.mark.slow) for bounds in CONSTANT[-2:])]
 
 
 class Written(NamedTuple):
@@ -165,6 +165,7 @@ def test_samples_follow_the_distribution(bounds):
     assert pvalue(np.array([count[w.text] for w in written]), expected) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", [(1, 5), (3, 7), (1, 5, 2), (1, 5, 3), (0, 6, 3, False), (1, 4, 4)])
 def test_deep_samples_follow_depth_length_root_and_entropy(bounds):
     grammar, n = Grammar(*bounds), 50_000

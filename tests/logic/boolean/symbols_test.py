@@ -13,12 +13,14 @@ batches = st.lists(symbol_strings, max_size=8)
 spaces = st.text(" \t\r\f\v\x1c\x1f\x85\xa0\u2003\u3000", min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @given(batches)
 @settings(max_examples=300)
 def test_any_symbols_read_back_as_themselves(expressions):
     assert encode(decode(expressions)) == expressions
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, VOCAB_SIZE - 1), spaces), max_size=20), spaces)
 @settings(max_examples=300)
 def test_any_white_space_separates(symbols_and_spaces, margin):

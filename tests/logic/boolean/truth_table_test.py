@@ -155,6 +155,7 @@ def with_variables(expression: bytes, rng: random.Random, num_variables: int) ->
     return bytes(rng.choice(leaves) if symbol in (TRUE, FALSE) else symbol for symbol in expression)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_variables", [1, 2, 3, 4])
 def test_rows_are_what_constants_in_the_variables_places_give(num_variables):
     rng = random.Random(num_variables)

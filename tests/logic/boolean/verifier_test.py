@@ -173,6 +173,7 @@ def test_strings_with_variables(arguments):
     assert 0.5 < syntactic < 0.95 and 0.2 < semantic < syntactic - 0.1 and 0.1 < in_support < semantic
 
 
+@pytest.mark.slow
 def test_random_strings():
     rng = random.Random(1)
     strings = [plausible(rng) for _ in range(40_000)]

@@ -35,6 +35,7 @@ def agree(values: list[float], expected: float) -> None:
     assert error < 0.06 * expected  # else the agreement says nothing
 
 
+@pytest.mark.slow
 def test_heterozygosity_falls_by_one_over_n_a_generation():
     n, first = 30, GRAMMAR.sample(30, np.random.default_rng(5))
     losses: dict[int, list[float]] = {5: [], 10: [], 20: []}
@@ -53,6 +54,7 @@ def test_heterozygosity_falls_by_one_over_n_a_generation():
         agree(values, (1 - 1 / n) ** t)
 
 
+@pytest.mark.slow
 def test_fresh_data_hold_an_equilibrium():
     n, fresh = 20, 5
     old = n - fresh
@@ -70,6 +72,7 @@ def test_fresh_data_hold_an_equilibrium():
     assert abs(np.mean(settled) - R) > 0.02  # which is not what it would be without drift
 
 
+@pytest.mark.slow
 def test_overlapping_generations_drift_more_slowly():
     n, generations = 20, 8
     b = n // 2

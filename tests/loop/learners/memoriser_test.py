@@ -81,6 +81,7 @@ def test_samples_are_cut_at_the_context():
     assert memory.log_likelihood([longest + b"\2\2"])[0] == pytest.approx(np.log(cut[longest] / len(examples)))
 
 
+@pytest.mark.slow
 def test_converges_to_the_mean_field_as_the_root_of_the_samples():
     config = SampleConfig(temperature=0.8)
     listed = support.expressions(GRAMMAR)

@@ -34,6 +34,7 @@ def witten_bell(examples, order, context, symbol):
     return (counts[symbol] + len(counts) * below) / (counts.total() + len(counts))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(SYMBOLS, min_size=1, max_size=12), st.lists(SYMBOLS, max_size=4), st.integers(1, 5))
 def test_likelihood_equals_the_definition(examples, others, order):

@@ -22,6 +22,7 @@ CONFIG = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(ROW, min_size=1, max_size=5), CONFIG)
 def test_is_the_models_own_definition(rows, config):

@@ -103,6 +103,7 @@ def rows(t):
     return [{**dict.fromkeys(COLUMNS, float(t)), **c.keys, "generation": 0} for c in CELLS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [None, 1])
 def test_samples(tmp_path, before):
     def prepare(directory):

@@ -46,6 +46,7 @@ def test_a_second_process_is_told_who_is_there_and_a_dead_one_holds_nothing(tmp_
         pass
 
 
+@pytest.mark.slow
 def test_of_simultaneous_starts_on_nothing_one_wins(tmp_path):
     processes = [hold(tmp_path / "run", 2) for _ in range(4)]
     said = sorted(process.communicate()[0] for process in processes)

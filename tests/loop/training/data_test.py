@@ -31,6 +31,7 @@ def test_both_splits_get_an_example(fraction):
     assert (data.train_examples, data.num_examples) == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_windows_are_cut_from_their_split(split, aligned):
@@ -49,6 +50,7 @@ def test_windows_are_cut_from_their_split(split, aligned):
         assert batch[:, 0].any()
 
 
+@pytest.mark.slow
 def test_windows_go_round_a_stream_shorter_than_themselves():
     tiny = Examples.drawn([b"\x06", b""], 0)  # `True`, and the empty expression
     data = jax.tree.map(jax.numpy.asarray, lay_out(tiny, np.random.default_rng(0), 0.5, (8, 2)))
@@ -56,6 +58,7 @@ def test_windows_go_round_a_stream_shorter_than_themselves():
     assert both == {(0, 6), (0,)}
 
 
+@pytest.mark.slow
 def test_the_first_window_position_is_drawn_from_all():
     data = lay_out(examples(30), np.random.default_rng(1), 0.5, (1_000, 30))
     data = jax.tree.map(jax.numpy.asarray, data)
