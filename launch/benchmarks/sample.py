@@ -39,7 +39,7 @@ def params_with_real_lengths(model: ModelConfig, grammar: Boolean, temperature: 
     logit = temperature * np.log((model.vocab_size - 1) * hazard / (1 - hazard))
     cos_T = np.clip(logit / _LARGEST, -1, 1)
     first, second = np.tile([1, 1, -1, -1], D // 4), np.tile([1, -1, 1, -1], D // 4)
-    params = dict(init_params(model, jax.random.key(0)))
+    params = dict(jax.jit(init_params, static_argnums=0)(model, jax.random.key(0)))
     embedding_VD = np.zeros((model.vocab_size, D), np.float32)
     embedding_VD[EOS] = _LARGEST / D * first
     positions_TD = cos_T[:, None] * first + np.sqrt(1 - cos_T**2)[:, None] * second

@@ -267,7 +267,7 @@ def test_gpt2_with_our_weights_gives_our_logits(maker, needs):
     pytest.importorskip(needs)
     kind = {gpt2: gpt2.HUGGING_FACE, nanogpt: nanogpt.NANOGPT}[maker]
     model = SIZES["tiny"].model()
-    params = init_params(model, jax.random.key(1))
+    params = jax.jit(init_params, static_argnums=0)(model, jax.random.key(1))
     params = jax.tree.map(lambda x: x + 0.05 * jax.random.normal(jax.random.key(2), x.shape), params)
     peer = kind.build(model, gpt2.device(QUICK)).eval()
     maker.load(peer, params)

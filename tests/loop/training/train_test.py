@@ -30,6 +30,7 @@ CONFIG = TrainConfig(
     windows="aligned",
 )
 SEED, GENERATION = jnp.uint32(3), jnp.int32(1)
+init_state, train_chunk = (jax.jit(f, static_argnums=(0, 1)) for f in (train.init_state, train.train_chunk))
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,9 @@ def data():
 
 
 def run(config, data, chunks, state=None, model=MODEL):
-    chunk = jax.jit(lambda s: train.train_chunk(model, config, s, data, SEED, GENERATION))
-    states = [train.init_state(model, config, SEED, GENERATION) if state is None else state]
+    states = [init_state(model, config, SEED, GENERATION) if state is None else state]
     for _ in range(chunks):
-        states.append(chunk(states[-1]))
+        states.append(train_chunk(model, config, states[-1], data, SEED, GENERATION))
     return states
 
 
@@ -53,9 +53,8 @@ def test_training_learns_and_keeps_the_best(data):
     assert states[-1].validation_loss < 0.8 * states[1].validation_loss
     assert float(states[-1].validation_loss) == min(float(s.validation_loss) for s in states[1:])
     last = states[-1]
-    again = train.evaluate(
-        MODEL, CONFIG, last.best_params, data, key(SEED, GENERATION, Purpose.EVALUATION), "validation"
-    )
+    evaluate = jax.jit(train.evaluate, static_argnums=(0, 1, 5))
+    again = evaluate(MODEL, CONFIG, last.best_params, data, key(SEED, GENERATION, Purpose.EVALUATION), "validation")
     assert float(again) == pytest.approx(float(last.validation_loss), rel=1e-5)
     assert not train.is_active(CONFIG, last)
 
@@ -63,7 +62,7 @@ def test_training_learns_and_keeps_the_best(data):
 @pytest.mark.slow
 def test_a_chunk_equals_its_steps_one_by_one(data):
     config = dataclasses.replace(CONFIG, eval_interval=5)
-    state = train.init_state(MODEL, config, SEED, GENERATION)
+    state = init_state(MODEL, config, SEED, GENERATION)
     step = jax.jit(lambda s, b: train.train_step(MODEL, config, s, b, None))
     for i in range(5):
         batch_key = jax.random.fold_in(key(SEED, GENERATION, Purpose.BATCH), i)
@@ -89,7 +88,7 @@ def test_patience_stops_when_validation_gets_no_better(data):
 
 @pytest.mark.slow
 def test_loss_that_is_not_finite_stops_at_its_step(data):
-    state = train.init_state(MODEL, CONFIG, SEED, GENERATION)
+    state = init_state(MODEL, CONFIG, SEED, GENERATION)
     poisoned = state.replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params))
     last = run(CONFIG, data, 1, poisoned)[-1]
     assert not last.finite
@@ -118,7 +117,7 @@ def test_only_matrices_decay(data):
 @pytest.mark.slow
 def test_gradients_are_clipped(data):
     config = dataclasses.replace(CONFIG, grad_clip=1e-3)
-    state = train.init_state(MODEL, config, SEED, GENERATION)
+    state = init_state(MODEL, config, SEED, GENERATION)
     grads = jax.tree.map(jnp.ones_like, state.params)
     clip = optax.clip_by_global_norm(config.grad_clip)
     clipped, _ = clip.update(grads, clip.init(state.params))
@@ -132,8 +131,9 @@ def test_dropout_changes_training_but_not_evaluation(data):
     model = dataclasses.replace(MODEL, dropout=0.3)
     a, b = (run(CONFIG, data, 1, model=m)[-1] for m in (MODEL, model))
     assert float(a.loss) != float(b.loss)
-    logits = forward(model, a.params, jnp.zeros((1, 4), jnp.int32))
-    np.testing.assert_array_equal(logits, forward(MODEL, a.params, jnp.zeros((1, 4), jnp.int32)))
+    read = jax.jit(forward, static_argnums=0)
+    logits = read(model, a.params, jnp.zeros((1, 4), jnp.int32))
+    np.testing.assert_array_equal(logits, read(MODEL, a.params, jnp.zeros((1, 4), jnp.int32)))
 
 
 NUMBERS = {
@@ -178,7 +178,7 @@ def test_a_run_has_its_own_numbers(data):
 def test_a_run_may_drop_nothing_where_others_drop(data):
     config = dataclasses.replace(CONFIG, max_steps=20, eval_interval=20)
     model = dataclasses.replace(MODEL, dropout=0.1)
-    start = train.init_state(model, config, SEED, GENERATION)
+    start = init_state(model, config, SEED, GENERATION)
     treatment = Treatment(kept=jnp.float32(1))
     one = jax.jit(lambda s: train.train_chunk(model, config, s, data, SEED, GENERATION, treatment=treatment))(start)
     np.testing.assert_allclose(one.train_loss, run(config, data, 1)[-1].train_loss, rtol=1e-4)
