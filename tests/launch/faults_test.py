@@ -194,6 +194,7 @@ def write_rows(directory):
     directory.write_rows([{**CELL.keys, "generation": 0, "status": "x" * 500_000}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_samples, save, save_state, write_rows])
 def test_a_full_disk_is_one_line_and_the_directory_goes_on_after_it(small_disk, write, capfd):
     directory = RunDirectory(small_disk / "run")
