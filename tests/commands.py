@@ -1,6 +1,7 @@
 """Commands as their users start them, but forked from a process that has imported what is slow to import.
 
-All but the imports is that of a true start. Tests whose subject is the start itself use `subprocess`.
+All else is that of a true start, but that reports have no pictures unless they are wanted (tests/pictures.py). Tests
+whose subject is the start itself use `subprocess`.
 """
 
 import atexit
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import jax
 
+from tests.pictures import leave_out
+
 IMPORTED = (
     *("launch.sweep", "loop.run", "loop.training.ensemble", "eval.measures.generation"),
     *("eval.report.build", "eval.report.charts", "eval.report.figures", "eval.report.theory"),
@@ -29,14 +32,21 @@ _server.set_forkserver_preload(list(IMPORTED))
 class Started:
     """`python -m MODULE ARGUMENTS`, with as much of `subprocess.Popen` as tests need."""
 
-    def __init__(self, module: str, *arguments: object, stdin: str = "", env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        module: str,
+        *arguments: object,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        pictures: bool = False,
+    ):
         self._folder = tempfile.TemporaryDirectory(prefix="command-")
         self._files = [Path(self._folder.name) / name for name in ("stdin", "stdout", "stderr")]
         for path in self._files:
             path.write_text(stdin if path.name == "stdin" else "")
         self.args = [module, *map(str, arguments)]
         environment = dict(os.environ if env is None else env)
-        self._process = _server.Process(target=_run, args=(self.args, self._files, environment))
+        self._process = _server.Process(target=_run, args=(self.args, self._files, environment, pictures))
         self._process.start()
 
     @property
@@ -68,22 +78,28 @@ class Started:
 
 
 def run(
-    module: str, *arguments: object, stdin: str = "", env: Mapping[str, str] | None = None
+    module: str,
+    *arguments: object,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    pictures: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """`subprocess.run([python, "-m", module, *arguments], input=stdin, env=env, capture_output=True, text=True)`."""
-    started = Started(module, *arguments, stdin=stdin, env=env)
+    started = Started(module, *arguments, stdin=stdin, env=env, pictures=pictures)
     out, err = started.communicate()
     assert started.returncode is not None
     return subprocess.CompletedProcess(started.args, started.returncode, out, err)
 
 
-def _run(args: list[str], files: list[Path], environment: dict[str, str]) -> None:
+def _run(args: list[str], files: list[Path], environment: dict[str, str], pictures: bool) -> None:
     for number, path in enumerate(files):
         os.dup2(os.open(path, os.O_APPEND | os.O_WRONLY if number else os.O_RDONLY), number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  multiprocessing has closed the one before
     for name in environment:  # what JAX has read when it was imported
         if name.startswith("JAX_") and environment[name] != os.environ.get(name):
             jax.config.update(name.lower(), {"0": False, "1": True}.get(environment[name], environment[name]))
+    if not pictures:
+        leave_out()
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = args

@@ -89,6 +89,14 @@ def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of the test have no pictures; those of fixtures of a wider scope have."""
+    from tests.pictures import leave_out
+
+    leave_out(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
     """`once(name, make)`: the folder that `make(folder)` has filled, in whichever worker came first.

@@ -43,7 +43,7 @@ class Ours:
         place = Placement(self.parts)
 
         def step(data: TrainData, state: TrainState) -> TrainState:
-            batch = windows(data, jax.random.fold_in(jax.random.key(1), state.step), shape_BT, "train", False)
+            batch = windows(data, jax.random.fold_in(jax.random.key(1), state.step), shape_BT, False)
             drop = jax.random.fold_in(jax.random.key(2), state.step) if model.dropout else None
             return train_step(model, config, state, batch, drop, place)[0]
 

@@ -74,31 +74,35 @@ def lay_out(
     )
 
 
-def windows(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool) -> jax.Array:
+def windows(
+    data: TrainData, key: jax.Array, shape_BT: tuple[int, int], aligned: bool, validation: bool | jax.Array = False
+) -> jax.Array:
     """Draws a batch of B windows of T + 1 symbols, int32: inputs are [:, :-1] and targets are [:, 1:].
 
     Random windows begin anywhere, aligned ones at the `<eos>` before an example. The stream is a circle, so that
     every window is full, however small the training set.
     """
-    return data.stream_C[_places(data, key, shape_BT, split, aligned)].astype(jnp.int32)
+    return data.stream_C[_places(data, key, shape_BT, aligned, validation)].astype(jnp.int32)
 
 
-def target_weights(
-    data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool
-) -> jax.Array | None:
-    """The weight of every target of the same `windows`, float32_BT; None if there are no weights."""
+def target_weights(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], aligned: bool) -> jax.Array | None:
+    """The weight of every target of the same `windows` to train on, float32_BT; None if there are no weights."""
     if data.weight_C is None:
         return None
-    return data.weight_C[_places(data, key, shape_BT, split, aligned)[:, 1:]]
+    return data.weight_C[_places(data, key, shape_BT, aligned, False)[:, 1:]]
 
 
-def _places(data: TrainData, key: jax.Array, shape_BT: tuple[int, int], split: str, aligned: bool) -> jax.Array:
+def _places(
+    data: TrainData, key: jax.Array, shape_BT: tuple[int, int], aligned: bool, validation: bool | jax.Array
+) -> jax.Array:
     """Where in the stream the symbols of windows lie, int [B, T + 1]."""
     B, T = shape_BT
-    first, end = (0, data.train_symbols) if split == "train" else (data.train_symbols, data.num_symbols)
+    first = jnp.where(validation, data.train_symbols, 0)
+    end = jnp.where(validation, data.num_symbols, data.train_symbols)
     if aligned:
-        bounds = (0, data.train_examples) if split == "train" else (data.train_examples, data.num_examples)
-        start_B = data.start_E[jax.random.randint(key, (B,), *bounds)] - 1
+        from_example = jnp.where(validation, data.train_examples, 0)
+        to_example = jnp.where(validation, data.num_examples, data.train_examples)
+        start_B = data.start_E[jax.random.randint(key, (B,), from_example, to_example)] - 1
     else:
         start_B = jax.random.randint(key, (B,), first, end)
     return (start_B[:, None] - first + jnp.arange(T + 1)[None, :]) % (end - first) + first

@@ -113,17 +113,20 @@ def evaluate(
     params: dict,
     data: TrainData,
     eval_key: jax.Array,
-    split: str,
     place: Placement = ALONE,
-) -> jax.Array:
-    """Mean loss on eval_batches batches; the same windows at every evaluation of a generation."""
+) -> tuple[jax.Array, jax.Array]:
+    """Mean losses on eval_batches batches to train on and as many to validate with; the same windows at every
+    evaluation of a generation."""
+    n = config.eval_batches
     shape_BT = (config.batch_size, model.context_length)
 
     def one(i: jax.Array) -> jax.Array:
-        batch = windows(data, jax.random.fold_in(eval_key, i), shape_BT, split, config.windows == "aligned")
+        batch_key = jax.random.fold_in(eval_key, i % n)
+        batch = windows(data, batch_key, shape_BT, config.windows == "aligned", validation=i >= n)
         return batch_loss(model, params, batch, place)
 
-    return jax.lax.map(one, jnp.arange(config.eval_batches)).mean()
+    loss = jax.lax.map(one, jnp.arange(2 * n))  # as one loop: the model is compiled once for both
+    return loss[:n].mean(), loss[n:].mean()
 
 
 def copy_of_itself(
@@ -148,7 +151,7 @@ def copy_of_itself(
     def step(i: jax.Array, carry: tuple[dict, optax.OptState]) -> tuple[dict, optax.OptState]:
         copy, moments = carry
         shape_BT = (config.batch_size, model.context_length)
-        batch = windows(data, jax.random.fold_in(batch_key, i), shape_BT, "train", config.windows == "aligned")
+        batch = windows(data, jax.random.fold_in(batch_key, i), shape_BT, config.windows == "aligned")
         _, grads = loss_and_gradients(model, copy, batch, place=place)
         updates, moments = adam.update(grads, moments)
         return optax.apply_updates(copy, updates), moments
@@ -180,7 +183,7 @@ def train_chunk(
     def step(carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, total = carry
         step_key = jax.random.fold_in(batch_key, state.step)
-        what = data, step_key, shape_BT, "train", config.windows == "aligned"
+        what = data, step_key, shape_BT, config.windows == "aligned"
         batch, weight_BT = windows(*what), target_weights(*what)
         drop = jax.random.fold_in(dropout_key, state.step) if model.dropout else None
         state, loss = train_step(model, config, state, batch, drop, place, treatment, weight_BT)
@@ -194,8 +197,7 @@ def train_chunk(
     state = state.replace(loss=total / jnp.maximum(state.step - before, 1))
 
     params = place.params(state.params)
-    train_loss = evaluate(model, config, params, data, eval_key, "train", place)
-    validation_loss = evaluate(model, config, params, data, eval_key, "validation", place)
+    train_loss, validation_loss = evaluate(model, config, params, data, eval_key, place)
     state = state.replace(finite=state.finite & jnp.isfinite(train_loss) & jnp.isfinite(validation_loss))
     better = state.finite & (validation_loss < state.validation_loss)
 

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 PRESET = "--config=launch/presets/smoke.py"
 
 
-def launch(*flags, **environment):
+def launch(*flags, pictures=False, **environment):
     cache = f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}"  # of the whole session (conftest.py)
     if not environment:
-        return commands.run("launch.main", cache, *flags)
+        return commands.run("launch.main", cache, *flags, pictures=pictures)
     command = [sys.executable, "-m", "launch.main", cache, *flags]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
 
@@ -36,7 +36,8 @@ def rows(workdir):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("main") / "run"
-    return workdir, launch(PRESET, f"--workdir={workdir}", "--config.loop.generations=2", "--config.sweep.cycles=full")
+    flags = f"--workdir={workdir}", "--config.loop.generations=2", "--config.sweep.cycles=full"
+    return workdir, launch(PRESET, *flags, pictures=True)
 
 
 def test_a_run_ends_with_findings_and_a_report(finished):
@@ -51,6 +52,8 @@ def test_a_run_ends_with_findings_and_a_report(finished):
     assert config["config"]["loop"]["generations"] == 2
     assert config["packages"]["jax"]
     assert "generation 2/2" in (workdir / "log.txt").read_text()
+    pictures = [*(workdir / "report").glob("*.png"), *(workdir / "report").glob("*.svg")]
+    assert pictures and all(path.stat().st_size > 5_000 for path in pictures)
 
 
 def test_the_same_command_again_does_nothing_but_the_report(finished):

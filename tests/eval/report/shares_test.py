@@ -22,7 +22,7 @@ from loop.storage.run_directory import RunDirectory
 from model.config import ModelConfig, SampleConfig
 from tests.columns import COLUMNS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]  # but the report of the fixture
 
 CONFIG = Config(
     Boolean(1, 2),

@@ -168,6 +168,7 @@ def three(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_there_of_an_unfinished_run_is_read_in_order(three):
     config, shared = three
     first, second = config.cells()[:1], config.cells()[1:3]

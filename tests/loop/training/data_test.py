@@ -32,13 +32,14 @@ def test_both_splits_get_an_example(fraction):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("aligned", [True, False])
-def test_windows_are_cut_from_their_split(split, aligned):
+def test_windows_are_cut_from_their_split(validation, aligned):
     data = lay_out(examples(20), np.random.default_rng(1), 0.5, (1_000, 20))
-    bounds = (0, data.train_symbols) if split == "train" else (data.train_symbols, data.num_symbols)
+    bounds = (data.train_symbols, data.num_symbols) if validation else (0, data.train_symbols)
     part = data.stream_C[bounds[0] : bounds[1]].tobytes()
-    batch = np.asarray(windows(jax.tree.map(jax.numpy.asarray, data), jax.random.key(0), (64, 15), split, aligned))
+    data = jax.tree.map(jax.numpy.asarray, data)
+    batch = np.asarray(windows(data, jax.random.key(0), (64, 15), aligned, validation))
     assert batch.shape == (64, 16)
     circle = part * 3
     starts = {circle.find(row.astype(np.uint8).tobytes()) for row in batch}
@@ -54,7 +55,7 @@ def test_windows_are_cut_from_their_split(split, aligned):
 def test_windows_go_round_a_stream_shorter_than_themselves():
     tiny = Examples.drawn([b"\x06", b""], 0)  # `True`, and the empty expression
     data = jax.tree.map(jax.numpy.asarray, lay_out(tiny, np.random.default_rng(0), 0.5, (8, 2)))
-    both = {tuple(np.unique(windows(data, jax.random.key(0), (4, 10), s, True)).tolist()) for s in ("train", "valid")}
+    both = {tuple(np.unique(windows(data, jax.random.key(0), (4, 10), True, v)).tolist()) for v in (False, True)}
     assert both == {(0, 6), (0,)}
 
 
@@ -62,7 +63,7 @@ def test_windows_go_round_a_stream_shorter_than_themselves():
 def test_the_first_window_position_is_drawn_from_all():
     data = lay_out(examples(30), np.random.default_rng(1), 0.5, (1_000, 30))
     data = jax.tree.map(jax.numpy.asarray, data)
-    batch = np.asarray(windows(data, jax.random.key(3), (3_000, 31), "train", True))
+    batch = np.asarray(windows(data, jax.random.key(3), (3_000, 31), True))
     assert len({row[1:].tobytes() for row in batch}) >= 12  # of 15 examples, some equal
 
 
