@@ -160,9 +160,9 @@ def test_a_model(load, monkeypatch, tmp_path):
     assert directory.load(Cell("full", 0.5, 0), 1).params["gates"].shape == (32, 32)
     tiny = ModelConfig(width=8, num_heads=2, context_length=6, vocab_size=5, architecture="gru")
     params = gru.init_params(tiny, jax.random.key(0))
-    ids_NT = sampler(tiny, SampleConfig(temperature=0.0), 3)(params, jax.random.key(1))
+    ids_NT = jax.jit(sampler(tiny, SampleConfig(temperature=0.0), 3))(params, jax.random.key(1))
     read = np.concatenate([np.zeros((1, 1), int), np.asarray(ids_NT[:1])], axis=1)
-    greedy = np.asarray(gru.forward(tiny, params, read)).argmax(-1)[0]
+    greedy = np.asarray(jax.jit(gru.forward, static_argnums=0)(tiny, params, read)).argmax(-1)[0]
     written = int((np.asarray(ids_NT[0]) != 0).sum())
     assert greedy[:written].tolist() == np.asarray(ids_NT[0])[:written].tolist()  # cached equals the whole pass
 

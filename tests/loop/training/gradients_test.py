@@ -52,13 +52,13 @@ def test_parts_give_the_loss_and_gradients_of_the_whole(parts, key, remedy, weig
     drop = None if key is None else jax.random.key(key)
     treated = UNTREATED if remedy is None else treatment(remedy)
 
-    def of(place):
-        return jax.jit(lambda p: loss_and_gradients(DROPPED, p, batch, drop, place, treated, weight))(params)
+    def of(*asked):
+        return jax.jit(lambda p: loss_and_gradients(DROPPED, p, batch, *asked))(params)
 
-    whole = of(ALONE)
-    agree(of(Placement(parts)), whole)
+    whole = of(drop, ALONE, treated, weight)
+    agree(of(drop, Placement(parts), treated, weight), whole)
     if (key, remedy) != (None, None):  # what is asked for matters
-        assert differ(whole, loss_and_gradients(DROPPED, params, batch))
+        assert differ(whole, of())
 
 
 @pytest.mark.parametrize(

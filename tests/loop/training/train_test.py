@@ -120,8 +120,8 @@ def test_gradients_are_clipped(data):
     state = init_state(MODEL, config, SEED, GENERATION)
     grads = jax.tree.map(jnp.ones_like, state.params)
     clip = optax.clip_by_global_norm(config.grad_clip)
-    clipped, _ = clip.update(grads, clip.init(state.params))
-    _, opt_state = train.optimizer(config).update(grads, state.opt_state, state.params)
+    clipped, _ = jax.jit(clip.update)(grads, clip.init(state.params))
+    _, opt_state = jax.jit(train.optimizer(config).update)(grads, state.opt_state, state.params)
     first_moment = optax.tree_utils.tree_get(opt_state, "mu")
     jax.tree.map(lambda m, g: np.testing.assert_allclose(m, 0.1 * g, rtol=1e-4), first_moment, clipped)
 
