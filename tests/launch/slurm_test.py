@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.compilation import as_users
 
 ROOT = Path(__file__).parents[2]
@@ -21,8 +22,7 @@ PRESET = "--config=launch/presets/smoke.py"
 
 
 def python(module, *flags, **environment):
-    command = [sys.executable, "-m", module, *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    return commands.run(module, *flags, env={**os.environ, **environment})
 
 
 def dry_run(*flags):

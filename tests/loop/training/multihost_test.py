@@ -22,7 +22,7 @@ from tests import commands
 pytestmark = pytest.mark.slow
 
 COSTS = ("train_seconds", "sample_seconds")
-SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh"]
+SMOKE = ["--config=launch/presets/smoke.py", "--config.sweep.cycles=full,fresh", "--config.loop.generations=2"]
 REMEDIES = ["--config.sweep.remedies=none,surplexity|guided(weight=2)|edit(threshold=0.1)"]
 SETTINGS = ("sample.temperature=0.8", "sample.temperature=1.2")  # side by side
 AXES = ["--config.sweep.axes=('sample.temperature',(0.8,1.2))"]
