@@ -36,14 +36,15 @@ class Started:
         self,
         module: str,
         *arguments: object,
-        stdin: str = "",
+        stdin: str | bytes = "",
         env: Mapping[str, str] | None = None,
         pictures: bool = False,
     ):
         self._folder = tempfile.TemporaryDirectory(prefix="command-")
         self._files = [Path(self._folder.name) / name for name in ("stdin", "stdout", "stderr")]
         for path in self._files:
-            path.write_text(stdin if path.name == "stdin" else "")
+            path.touch()
+        self._files[0].write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
         self.args = [module, *map(str, arguments)]
         environment = dict(os.environ if env is None else env)
         self._process = _server.Process(target=_run, args=(self.args, self._files, environment, pictures))
@@ -57,7 +58,12 @@ class Started:
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """(stdout, stderr) when it has ended. Raises subprocess.TimeoutExpired."""
         self.wait(timeout)
-        _, out, err = (path.read_text() for path in self._files)
+        out, err = (written.decode() for written in self.written())
+        return out, err
+
+    def written(self) -> tuple[bytes, bytes]:
+        """(stdout, stderr) so far."""
+        _, out, err = (path.read_bytes() for path in self._files)
         return out, err
 
     def wait(self, timeout: float | None = None) -> int | None:

@@ -17,11 +17,17 @@ from logic.boolean.symbols import UNKNOWN, encode
 from logic.boolean.verifier import verify
 from logic.errors import UsageError, printable, usage_errors
 from logic.lines import CHUNK_LINES, read_lines
+from tests import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    if args[0] == "-m":
+        started = commands.Started(str(args[1]), *args[2:], stdin=stdin)
+        status = started.wait(600)
+        assert status is not None
+        return subprocess.CompletedProcess(started.args, status, *started.written())
     return subprocess.run([sys.executable, *map(str, args)], input=stdin, capture_output=True, cwd=ROOT, timeout=600)
 
 

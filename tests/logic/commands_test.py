@@ -3,21 +3,17 @@
 import csv
 import io
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from logic.boolean.grammar import Grammar
 from logic.boolean.symbols import encode
 from logic.boolean.verifier import verify
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests import commands
 
 
 def run(*args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *args]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    return commands.run(*args, stdin=stdin)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from eval.measures.diversity import levenshtein_diversity, sample_entropy, top1_
 from logic.boolean.grammar import Grammar
 from logic.boolean.language import Boolean
 from logic.boolean.symbols import decode, encode
+from tests import commands
 
 
 def distance(a, b):
@@ -103,8 +104,7 @@ def test_shares_and_entropy():
 
 
 def run(text, *flags):
-    command = [sys.executable, "-m", "eval.diversity", *flags]
-    return subprocess.run(command, input=text, capture_output=True, text=True)
+    return commands.run("eval.diversity", *flags, stdin=text)
 
 
 @pytest.mark.slow
