@@ -126,6 +126,8 @@ def _as_numpy() -> Any:
     from orbax.checkpoint import type_handlers
 
     class Stored(type_handlers.NumpyHandler):
+        _array_metadata_store = None  # orbax warns where a handler of devices' arrays has none at all
+
         def typestr(self) -> str:
             return type_handlers.ArrayHandler().typestr()
 
