@@ -13,6 +13,8 @@ _FLAGS = (
 )
 CHEAP = " ".join(f"--{flag}" for flag in _FLAGS) if _KNOWN else ""
 PLAIN = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+# The partitioner that JAX is leaving behind lays out a program that no devices share in the same way, and sooner.
+SHARDY = "JAX_USE_SHARDY_PARTITIONER"
 
 
 def cheaply() -> dict[str, str]:
@@ -20,9 +22,9 @@ def cheaply() -> dict[str, str]:
     given = os.environ.get("XLA_FLAGS", "")
     if CHEAP not in given:  # workers of pytest-xdist have it from the process that starts them
         given = f"{given} {CHEAP}".strip()
-    return {PLAIN: "1", "XLA_FLAGS": given}
+    return {PLAIN: "1", SHARDY: "0", "XLA_FLAGS": given}
 
 
 def as_users() -> dict[str, str]:
     """The variables with which a process compiles its programs as its users do."""
-    return {PLAIN: "0", "XLA_FLAGS": os.environ["XLA_FLAGS"].replace(CHEAP, "")}
+    return {PLAIN: "0", SHARDY: "1", "XLA_FLAGS": os.environ["XLA_FLAGS"].replace(CHEAP, "")}

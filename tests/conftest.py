@@ -23,7 +23,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # in the process that starts 
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-from tests.compilation import cheaply
+from tests.compilation import SHARDY, cheaply
 
 os.environ.update(cheaply())
 
@@ -41,6 +41,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+SHARING = ("mesh_test.py", "multihost_test.py", "memory_test.py", "micro_batch_test.py")
 COMPARING = ("sweep_test.py", "analyze_test.py", "numbers_test.py")
 LONGEST = ("multihost_test.py", "sweep_test.py", "main_test.py", "slurm_test.py", "kill_test.py", "run_test.py")
 
@@ -64,10 +65,11 @@ def programs_are_traced_once() -> Iterator[None]:
     """Runs of equal configuration in one process share their programs: those that go on from others are many."""
     import loop.training.ensemble as module
 
-    known: dict[tuple[Config, Layout, bool], Programs] = {}
+    known: dict[tuple[Config, Layout, *tuple[bool, ...]], Programs] = {}
 
     def build(config: "Config", layout: "Layout", arguments: Sequence[jax.Array]) -> "Programs":
-        alike = config, layout, jax.config.values["jax_disable_most_optimizations"]
+        how = (jax.config.values[f"jax_{name}"] for name in ("disable_most_optimizations", "use_shardy_partitioner"))
+        alike = config, layout, *how
         if alike not in known:
             known[alike] = real(config, layout, arguments)
         return known[alike]
@@ -87,6 +89,19 @@ def optimised(request: pytest.FixtureRequest) -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def partitioned(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where devices share a cell, programs are partitioned as users have them, those of commands as well."""
+    if request.path.name not in SHARING:
+        yield
+        return
+    os.environ[SHARDY] = "1"
+    jax.config.update("jax_use_shardy_partitioner", True)
+    yield
+    os.environ[SHARDY] = "0"
+    jax.config.update("jax_use_shardy_partitioner", False)
 
 
 @pytest.fixture
