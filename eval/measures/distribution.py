@@ -5,6 +5,7 @@ Divergences are in nats. Every estimate says what its bias is; one that is corre
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,8 +101,10 @@ def rare_threshold(language: Language) -> tuple[float, float]:
     Both are from draws: the mass below the threshold has a standard error of 0.67 % of itself. The draws are the same
     every time, so the error is one and the same in all rows of a language.
     """
-    draws = language.log_probability(language.sample(_RARE_DRAWS, streams.rare()))
-    assert draws is not None
+    count = Counter(language.sample(_RARE_DRAWS, streams.rare()))
+    distinct = language.log_probability(list(count))
+    assert distinct is not None
+    draws = np.repeat(distinct, list(count.values()))
     threshold = float(np.quantile(draws, RARE, method="inverted_cdf")) + 1e-9
     return threshold, float(np.mean(draws <= threshold))
 
